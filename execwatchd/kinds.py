@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kinds of journal entry: one MESSAGE_ID each, with one entry in contrib/systemd/execwatchd.catalog."""
+
+from collections.abc import Mapping
+from enum import Enum
+
+Fields = Mapping[str, str | int]
+
+
+class Kind(Enum):
+    """MESSAGE_ID of each kind, as journald's own: 128 random bits in lower-case hex."""
+
+    EXEC = "818fcaf2384c45788aaa2a2b8e5c1f26"
+    EXEC_FAILED = "7d7e6579224d4d069ca1b57e6649845d"
+    EVENTS_LOST = "9e9fc0cc780c4feb93476a5075a34496"
+    ATTACHED = "fbdc5e5aaced474a8387955fd364f245"
+    DETACHED = "64b5859ba00e4979acca6ed41c3e89b1"
+    LAYOUT_CHANGED = "cfb27839938a43a79fa0aa17b0ee6fb8"
+    MESSAGE_CHANGED = "ac4e350d14ff4d8c94a1702a4cffba0b"
+    CONFIG_REJECTED = "3583d383513d4d868aab37419acd0e32"
+    STATE_REJECTED = "baeb8db566a44562ad60f93976f887ae"
+
+
+def entry(kind: Kind, **fields: str | int) -> dict[str, Fields]:
+    """The `extra=` of a logging call that makes it a journal entry of this kind with these fields."""
+    return {"journal": {"MESSAGE_ID": kind.value, **fields}}
