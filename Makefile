@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+.SUFFIXES:
+.DELETE_ON_ERROR:
+SHELL = /bin/bash
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+ARGS ?=
+
+# -s and -P: neither root's own packages nor the current directory's files become part of what runs as root.
+PYTHON = .venv/bin/python -sP
+PYTEST = .venv/bin/python -sP -m pytest --no-skips $(ARGS)
+STAGE = /usr/bin/python3 -I packaging/stage.py
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' Makefile | expand -t 16
+	@echo 'DESTDIR= and PREFIX= ($(PREFIX)) choose where `install` puts it; ARGS= goes to pytest.'
+
+.PHONY: root
+root:
+	@[ "$$(id -u)" = 0 ] || { echo 'execwatchd: this needs root, to load BPF programs: sudo make $(MAKECMDGOALS)' >&2; exit 1; }
+
+.PHONY: run
+run: root ## install what is missing and watch in the foreground until Ctrl-C
+	@packaging/bootstrap run
+	@exec $(PYTHON) -m execwatchd --foreground
+
+.PHONY: test
+test: root ## install what is missing and run every test, those on a real systemd included
+	@packaging/bootstrap test
+	@exec $(PYTEST) tests
+
+.PHONY: lint
+lint: ## style, types, unit files and the like
+	@packaging/bootstrap test
+	@exec $(PYTEST) tests/lint
+
+.PHONY: install
+install: ## install into DESTDIR and PREFIX; starts nothing
+	@packaging/bootstrap run
+	@exec $(STAGE) install --destdir '$(DESTDIR)' --prefix '$(PREFIX)'
+
+.PHONY: uninstall
+uninstall: ## remove what install put there; a changed configuration and the state stay
+	@exec $(STAGE) uninstall --destdir '$(DESTDIR)' --prefix '$(PREFIX)'
+
+.PHONY: clean
+clean: ## remove the private environment and everything built
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

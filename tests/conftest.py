@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What holds for every tier: no test is skipped in a full run, and none leaves a program in the kernel."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from execwatchd.kernel.loader import FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
+
+# As the kernel cuts them, BPF_OBJ_NAME_LEN - 1.
+OUR_PROGRAMS = {name[:15] for name in (*RAW_TRACEPOINTS.values(), *FAILURE_TRACEPOINTS.values())}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="a skipped test fails the run")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not session.config.getoption("--no-skips") or reporter is None or exitstatus:
+        return
+    skipped = len(reporter.stats.get("skipped", []))
+    if skipped:
+        reporter.write_line(f"\n{skipped} skipped: a test that cannot run is a failure here", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def our_programs() -> set[int]:
+    """Ids of the loaded BPF programs that bear one of our names."""
+    shown = subprocess.run(["bpftool", "-j", "prog", "show"], check=True, capture_output=True)
+    return {prog["id"] for prog in json.loads(shown.stdout) if prog.get("name") in OUR_PROGRAMS}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_attached() -> Iterator[None]:
+    if os.geteuid():
+        yield
+        return
+    before = our_programs()
+    yield
+    for _ in range(50):  # the kernel frees a closed program a grace period later
+        left = our_programs() - before
+        if not left:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"BPF programs left in the kernel: {sorted(left)}")
