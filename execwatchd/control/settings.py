@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What execwatchd.toml may say: keys, types, limits and defaults."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ByteSize, ConfigDict, TypeAdapter, ValidationError
+
+from execwatchd.control.values import Action, ActionName, Message, Uid, quoted, validator
+
+Key = tuple[str | int, ...]  # ("default_message",) or ("messages", 501)
+
+ARGV_BYTES_STEP, ARGV_BYTES_MAX = 512, 32768
+RING_SIZE_MIN, RING_SIZE_MAX = 4 << 10, 128 << 20
+
+_BYTE_SIZE = TypeAdapter(ByteSize)
+
+
+def _check_flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{quoted(value)} must be true or false")  # noqa: TRY004  pydantic reports ValueErrors
+    return value
+
+
+def _check_argv_bytes(value: object) -> int:
+    if isinstance(value, int) and value in range(ARGV_BYTES_STEP, ARGV_BYTES_MAX + 1, ARGV_BYTES_STEP):
+        return value
+    raise ValueError(
+        f"{quoted(value)} must be a multiple of {ARGV_BYTES_STEP}, at most {ARGV_BYTES_MAX}, in bytes"
+    )
+
+
+def _parse_size(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    try:
+        return _BYTE_SIZE.validate_python(value)
+    except (ValidationError, OverflowError):
+        return None
+
+
+def _check_ring_size(value: object) -> int | None:
+    if value is None:
+        return None
+    size = _parse_size(value)
+    if size is None or not RING_SIZE_MIN <= size <= RING_SIZE_MAX or size & (size - 1):
+        raise ValueError(f'{quoted(value)} must be a power of two from "4KiB" to "128MiB"')
+    return size
+
+
+class Settings(BaseModel):
+    """The configuration files' layer of the settings, merged; sizes are in bytes.
+
+    `argv_bytes` is how much of a command line is recorded. `ring_size` None means 1 MiB for each possible
+    CPU, at least 4 and at most 128 MiB, rounded up to a power of two.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    default_message: Message = "Hello World"
+    default_action: ActionName = Action.RECORD
+    failures: Annotated[bool, validator(_check_flag)] = False
+    cwd: Annotated[bool, validator(_check_flag)] = False
+    argv_bytes: Annotated[int, validator(_check_argv_bytes)] = 4096
+    ring_size: Annotated[int | None, validator(_check_ring_size)] = None
+    messages: dict[Uid, Message] = {}
+    actions: dict[Uid, ActionName] = {}
+
+
+def problems(error: ValidationError) -> Iterator[str]:
+    """The errors of a model's validation as lines `key: message`."""
+    for detail in error.errors(include_url=False):
+        key = ".".join(
+            part if re.fullmatch(r"[\w-]+", part, re.ASCII) else quoted(part) for part in _path(detail["loc"])
+        )
+        yield f"{key}: {_text(detail['type'], detail['msg'], detail['input'])}"
+
+
+def _path(location: tuple[int | str, ...]) -> Iterator[str]:
+    # pydantic marks an error in a dictionary's key with "[key]" behind the key itself
+    return (str(part) for part in location if part != "[key]")
+
+
+def _text(kind: str, message: str, value: object) -> str:
+    known = {
+        "extra_forbidden": f"unknown key, with the value {quoted(value)}",
+        "dict_type": f"{quoted(value)} must be a table",
+    }
+    return known.get(kind, message)
+
+
+def keys(values: Mapping[str, Any]) -> Iterator[Key]:
+    """The key of each single value, one for each UID in a table."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from ((name, uid) for uid in value)
+        else:
+            yield (name,)
