@@ -40,9 +40,12 @@ class NoSuchMessage(ControlError):
 
 
 class TableFull(ControlError):
-    """The kernel's table has no room for another UID."""
+    """The kernel's table has no room for another UID; `capacity` is how many it holds."""
 
     bus_name = f"{_OWN}.TableFull"
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(f"the table is full: it holds {capacity} UIDs that have a message or an action")
 
 
 class Internal(ControlError):

@@ -150,9 +150,8 @@ class MessageTable:
         self._notify(before, self._snapshot(uids))
 
     def _check_room(self, config: Config, state: State) -> None:
-        needed, capacity = len(self._named_by(config, state)), self._kernel.capacity
-        if needed > capacity:
-            raise TableFull(f"{needed} UIDs would have a message or an action: the table holds {capacity}")
+        if len(self._named_by(config, state)) > self._kernel.capacity:
+            raise TableFull(self._kernel.capacity)
 
     def _notify(self, before: _Snapshot, after: _Snapshot) -> None:
         for listener in self.listeners:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
-from pydantic import PlainValidator
+from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 MAX_UID = 2**32 - 2  # 2**32 - 1 is (uid_t) -1, "no UID" to the kernel
@@ -89,7 +89,7 @@ def check_action(value: object) -> Action:
     raise ValueError(f"the action {quoted(value)} does not exist: it must be {names}")
 
 
-def validator(check: Callable[[object], T]) -> PlainValidator:
+def validator(check: Callable[[object], T]) -> BeforeValidator:
     """A pydantic validator that reports exactly the text of `check`'s ValueError."""
 
     def validate(value: object) -> T:
@@ -98,7 +98,7 @@ def validator(check: Callable[[object], T]) -> PlainValidator:
         except ValueError as error:
             raise PydanticCustomError("value", "{reason}", {"reason": str(error)}) from None
 
-    return PlainValidator(validate)
+    return BeforeValidator(validate)
 
 
 Uid = Annotated[int, validator(check_uid_key)]

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+import asyncio
+import errno
+import json
+import logging
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from execwatchd.control.errors import Internal
+from execwatchd.control.state import State, StateStore
+from execwatchd.control.values import Action
+from execwatchd.kinds import Kind
+
+STATE = State(
+    default_message="",
+    default_action=Action.IGNORE,
+    messages={0: "root", 4294967294: "ü"},
+    actions={501: Action.RECORD},
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.json"
+
+
+def save(path: Path, state: State) -> None:
+    asyncio.run(StateStore(path).save(state))
+
+
+def names(path: Path) -> list[str]:
+    return sorted(os.listdir(path.parent))
+
+
+def test_what_is_saved_is_loaded(path: Path) -> None:
+    assert StateStore(path).loaded == State()
+    save(path, STATE)
+    assert StateStore(path).loaded == STATE
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert names(path) == ["state.json"]
+    assert json.loads(path.read_text())["messages"] == {"0": "root", "4294967294": "ü"}
+
+
+def test_no_path_keeps_nothing() -> None:
+    store = StateStore(None)
+    asyncio.run(store.save(STATE))
+    assert store.loaded == State()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"version": 1, "messages": {"1": "tr',
+        b"\xff\xfe",
+        b"[]",
+        b'{"version": 2}',
+        b'{"version": 1, "unknown": 1}',
+        b'{"version": 1, "messages": {"01": "x"}}',
+        b'{"version": 1, "messages": {"1": "a\\nb"}}',
+        b'{"version": 1, "actions": {"1": "default"}}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_bad_file_is_set_aside(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_bytes(content)
+    assert StateStore(path).loaded == State()
+    (aside,) = names(path)
+    assert aside.startswith("state.json.rejected-")
+    assert (path.parent / aside).read_bytes() == content
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.__dict__["journal"]["MESSAGE_ID"] == Kind.STATE_REJECTED.value
+    assert aside in record.getMessage()
+    assert len(record.getMessage().splitlines()) == 1
+
+
+def test_each_bad_file_is_kept(path: Path) -> None:
+    contents = {b"one", b"two", b"three"}
+    for content in contents:
+        path.write_bytes(content)
+        StateStore(path)
+    assert {(path.parent / name).read_bytes() for name in names(path)} == contents
+
+
+def test_a_directory_in_its_place_is_set_aside(path: Path) -> None:
+    path.mkdir()
+    save(path, STATE)
+    assert StateStore(path).loaded == STATE
+
+
+def test_a_bad_file_that_cannot_be_renamed_is_not_overwritten(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(b"bad")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", _raise)
+        store = StateStore(path)
+        with pytest.raises(Internal):
+            asyncio.run(store.save(STATE))
+        assert path.read_bytes() == b"bad"
+    asyncio.run(store.save(STATE))
+    assert StateStore(path).loaded == STATE
+    assert len(names(path)) == 2
+
+
+def _raise(*_args: object, **_kwargs: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("call", ["fsync", "open", "replace"])
+def test_a_failed_write_changes_nothing(
+    path: Path, call: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(path, State())
+    before = path.read_bytes()
+    monkeypatch.setattr(Path if call == "replace" else os, call, _raise)
+    with pytest.raises(Internal) as error:
+        save(path, STATE)
+    monkeypatch.undo()
+    assert str(error.value) == "the change could not be saved, so it was not made: No space left on device"
+    assert str(path) in caplog.text
+    assert path.read_bytes() == before
+    assert names(path) == ["state.json"]
