@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""execwatchctl: arguments, the command, and what becomes of its failure."""
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from execwatchd.ctl.bus import connect
+from execwatchd.ctl.cli import parse
+from execwatchd.ctl.journal import open_journal
+from execwatchd.ctl.ports import EXIT_INTERRUPTED, Tools
+from execwatchd.ctl.terminal import console, printable
+from execwatchd.errors import Failure
+
+
+def main(arguments: Sequence[str] | None = None, tools: Tools | None = None) -> int:
+    """Run one command; returns its exit status."""
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments, tools)
+    except Failure as failure:
+        print(f"execwatchctl: {printable(str(failure))}", file=sys.stderr)
+        return failure.code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # `log | head` has what it wanted. The interpreter flushes once more at its end: not into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: Sequence[str], tools: Tools | None) -> int:
+    try:
+        options = parse(arguments)
+        status: int = options.run(options, tools or _tools())
+    except SystemExit as end:  # --help and --version
+        status = int(end.code or 0)
+    sys.stdout.flush()
+    return status
+
+
+def _tools() -> Tools:
+    return Tools(console(sys.stdout), connect, partial(open_journal, hangup=sys.stdout.fileno()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

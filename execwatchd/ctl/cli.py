@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line of execwatchctl."""
+
+from argparse import (
+    ArgumentParser,
+    ArgumentTypeError,
+    Namespace,
+    RawDescriptionHelpFormatter,
+)
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from execwatchd import __version__
+from execwatchd.ctl import log, manage, status
+from execwatchd.ctl.ports import Tools
+from execwatchd.errors import EXIT_USAGE, Failure
+
+_EXAMPLES = """\
+examples:
+  execwatchctl status                     is the daemon well? (exit status 0 if it is)
+  execwatchctl set alice "Hi Alice"       the message that alice's executions bear
+  execwatchctl action backup ignore       record no execution by backup
+  execwatchctl log -f                     watch
+  execwatchctl log -n 20 --user alice     her last twenty
+  execwatchctl log --failed --since today
+  execwatchctl log --tree --unit nginx    as a tree of processes
+
+exit status: 0 done, 1 refused or failed, 2 usage, 3 the daemon or the bus is not there,
+4 the daemon runs but is not healthy, 130 interrupted.
+"""
+_LOG_EXAMPLES = """\
+examples:
+  execwatchctl log --since "1h ago" --comm sudo
+  execwatchctl log -b -1 -o argv          command lines of the boot before, to paste into a shell
+  execwatchctl log --tree --pid 4711      what process 4711 and its descendants executed
+  execwatchctl log -o json | jq -r 'select(.uid == 0) | .argv[0]'
+  execwatchctl log -D /mnt/var/log/journal
+"""
+_Commands = Any  # argparse has a private name for it
+_Add = Callable[..., Any]
+_Run = Callable[[Namespace, Tools], int]
+_TAKES_SIGN = "-S", "--since", "-U", "--until"
+
+
+class _Parser(ArgumentParser):
+    """Errors as all others of the tool, in one line; formatted help keeps its lines."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` prints."""
+        raise Failure(message, f"see {self.prog} --help", EXIT_USAGE)
+
+
+def parse(arguments: Sequence[str]) -> Namespace:
+    """The options of these arguments, with the command's function as `run`."""
+    return parser().parse_args(_signed(arguments))
+
+
+def _signed(arguments: Sequence[str]) -> list[str]:
+    """`--since -1h` as one argument: argparse would take -1h for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in _TAKES_SIGN and argument[:2].strip("0123456789") == "-":
+            option = joined.pop()
+            joined.append(f"{option}={argument}" if option.startswith("--") else option + argument)
+        else:
+            joined.append(argument)
+    return joined
+
+
+def parser() -> ArgumentParser:
+    """The whole grammar; completions and the manual page are tested against it."""
+    text = "Control execwatchd and read what it recorded."
+    top = _Parser(prog="execwatchctl", description=text, epilog=_EXAMPLES)
+    top.add_argument("--version", action="version", version=f"execwatchctl {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_status, _set, _unset, _list, _action, _default, _log):
+        add(commands)
+    return top
+
+
+def _command(commands: _Commands, run: _Run, name: str, text: str, epilog: str = "") -> ArgumentParser:
+    description = f"{text[0].upper()}{text[1:]}."
+    command: ArgumentParser = commands.add_parser(name, help=text, description=description, epilog=epilog)
+    command.set_defaults(run=run)
+    return command
+
+
+def _user(command: ArgumentParser) -> None:
+    command.add_argument("user", metavar="USER", help="a name or a UID")
+
+
+def _json(command: ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _status(commands: _Commands) -> None:
+    command = _command(commands, status.run, "status", "show what the daemon does and whether it is well")
+    _json(command)
+    text = "measure rate and loss for so long (0.5; 0: not)"
+    command.add_argument("--interval", type=_seconds, default=0.5, metavar="SECONDS", help=text)
+    text = "not well either if more than N executions were lost since it began"
+    command.add_argument("--max-lost", type=_natural, metavar="N", help=text)
+
+
+def _set(commands: _Commands) -> None:
+    command = _command(commands, manage.set_message, "set", "set a user's message")
+    _user(command)
+    text = "at most 63 bytes of UTF-8 without control characters"
+    command.add_argument("message", metavar="MESSAGE", help=text)
+
+
+def _unset(commands: _Commands) -> None:
+    text = "forget a user's message; a configured one counts again"
+    _user(_command(commands, manage.unset_message, "unset", text))
+
+
+def _list(commands: _Commands) -> None:
+    text = "list users' messages and actions, and where they come from"
+    _json(_command(commands, manage.show_list, "list", text))
+
+
+def _action(commands: _Commands) -> None:
+    command = _command(commands, manage.set_action, "action", "record a user's executions, or ignore them")
+    _user(command)
+    choices = "record", "ignore", "default"
+    command.add_argument("action", choices=choices, help="default forgets what was set for the user")
+
+
+def _default(commands: _Commands) -> None:
+    text = "show or set what users without a message or an action of their own get"
+    command = _command(commands, manage.default, "default", text)
+    command.add_argument("--message", metavar="TEXT", help="the message")
+    command.add_argument("--action", choices=("record", "ignore"), help="whether they are recorded")
+    _json(command)
+
+
+def _log(commands: _Commands) -> None:
+    command = _command(commands, log.run, "log", "show recorded executions", _LOG_EXAMPLES)
+    _filters(command.add_argument)
+    _range(command.add_argument)
+    _form(command.add_argument)
+    _source(command.add_argument)
+
+
+def _filters(add: _Add) -> None:
+    several: dict[str, Any] = {"action": "append", "default": []}
+    add("-u", "--unit", **several, metavar="UNIT", help="in this system unit")
+    add("--user-unit", **several, metavar="UNIT", help="in this unit of a user's own manager")
+    add("--user", **several, metavar="USER", help="by this user, a name or a UID")
+    add("--comm", **several, metavar="NAME", help="by a program of this name, or of it")
+    add("--session", **several, type=_natural, metavar="N", help="in this audit session")
+    text = "by this process; with --tree, its descendants too"
+    add("--pid", **several, type=_natural, metavar="PID", help=text)
+    add("--failed", action="store_true", help="only those that failed")
+
+
+def _range(add: _Add) -> None:
+    add("-S", "--since", metavar="TIME", help='not before, e.g. "2024-01-31 13:00", today, -1h')
+    add("-U", "--until", metavar="TIME", help="not after")
+    text = "this boot, or the one with this id or offset (-1)"
+    add("-b", "--boot", nargs="?", const="0", metavar="BOOT", help=text)
+    add("-n", "--lines", type=_natural, metavar="N", help="the last N")
+    add("-f", "--follow", action="store_true", help="go on with new ones until interrupted")
+
+
+def _form(add: _Add) -> None:
+    forms = "short", "json", "cat", "argv"
+    add("-o", "--output", choices=forms, default="short", help="how to print them (short)")
+    add("--json", dest="output", action="store_const", const="json", help="the same as -o json")
+    add("--tree", action="store_true", help="print processes as a tree")
+
+
+def _source(add: _Add) -> None:
+    add("-D", "--directory", metavar="DIR", help="read the journal files in DIR")
+    add("--namespace", metavar="NAME", help="read this journal namespace only")
+    add("--any-sender", action="store_true", help="believe entries whoever wrote them")
+
+
+def _natural(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise ArgumentTypeError(f"not a number: {text}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise ArgumentTypeError(f"not a number of seconds: {text}")
+    return seconds

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An exec, or a loss of some, as the journal has it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from execwatchd.ctl.ports import Entry
+from execwatchd.kinds import Kind
+
+PREFIX = "EXECWATCH_"
+KINDS = {Kind.EXEC.value: "exec", Kind.EXEC_FAILED.value: "failed", Kind.EVENTS_LOST.value: "lost"}
+NUMBERS = (
+    *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "RESULT"),
+    *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST"),
+)
+TEXTS = (
+    *("PARENT_COMM", "TTY", "COMM", "NEW_COMM", "FILENAME", "INTERP", "ARGV", "CMDLINE", "TRUNCATED"),
+    *("CWD", "MESSAGE", "ERRNO", "CGROUP", "UNIT", "USER_UNIT", "CONTAINER"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry: `fields` by their names without the prefix, raw; `micros` is CLOCK_REALTIME of the exec."""
+
+    kind: str
+    micros: int
+    boot: str
+    text: bytes
+    fields: Mapping[str, bytes]
+
+    def number(self, name: str) -> int | None:
+        """The field as an integer, or None where it is absent or none."""
+        try:
+            return int(self.fields[name])
+        except (KeyError, ValueError):
+            return None
+
+    def raw(self, name: str) -> bytes:
+        """The field's bytes, empty where it is absent."""
+        return self.fields.get(name, b"")
+
+    @property
+    def argv(self) -> tuple[bytes, ...]:
+        """The arguments: each ends in a NUL, as in /proc/PID/cmdline."""
+        return tuple(self.raw("ARGV").split(b"\0")[:-1])
+
+    @property
+    def time(self) -> datetime:
+        """When it happened, in the local time zone."""
+        return datetime.fromtimestamp(self.micros / 1e6).astimezone()
+
+    def as_json(self) -> dict[str, Any]:
+        """The event's fields by lower-case names; text that isn't UTF-8 is a list of byte values."""
+        shown: dict[str, Any] = {"kind": self.kind, "time": self.time.isoformat(timespec="microseconds")}
+        if self.kind == "lost":
+            shown["text"] = _text(self.text)
+        for name in NUMBERS:
+            if (number := self.number(name)) is not None:
+                shown[name.lower()] = number
+        for name in TEXTS:
+            if name in self.fields and name != "ARGV":
+                shown[name.lower()] = _text(self.fields[name])
+        if "ARGV" in self.fields:
+            shown["argv"] = [_text(argument) for argument in self.argv]
+        return shown
+
+
+def _text(raw: bytes) -> str | list[int]:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return list(raw)
+
+
+def dump(value: object) -> str:
+    """One line of JSON, in ASCII: nothing in it can reach a terminal as an escape."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def event(entry: Entry) -> Event | None:
+    """The entry as an event, or None where it is of a kind that the log doesn't show."""
+    kind = KINDS.get(entry.fields.get("MESSAGE_ID", b"").decode("ascii", "replace"))
+    if kind is None:
+        return None
+    fields = {name.removeprefix(PREFIX): raw for name, raw in entry.fields.items() if name.startswith(PREFIX)}
+    boot = entry.fields.get("_BOOT_ID", b"").decode("ascii", "replace")
+    return Event(kind, _happened(entry, fields), boot, entry.fields.get("MESSAGE", b""), fields)
+
+
+def _happened(entry: Entry, fields: Mapping[str, bytes]) -> int:
+    """The exec's own time: journald's stamp, less what the record waited in the ring."""
+    stamp = fields.get("TIMESTAMP", b"")
+    waited = entry.monotonic - int(stamp) // 1000 if stamp.isdigit() else 0
+    return entry.realtime - waited if 0 < waited < entry.realtime else entry.realtime

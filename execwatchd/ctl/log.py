@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`execwatchctl log`: the recorded execs, as lines or as a tree."""
+
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+
+from execwatchd.ctl import shown, treeview
+from execwatchd.ctl.events import Event, dump, event
+from execwatchd.ctl.ports import Journal, Query, Source, Tools
+from execwatchd.ctl.query import query
+from execwatchd.ctl.terminal import Console, printable
+from execwatchd.errors import EXIT_USAGE, Failure
+
+_Printer = Callable[[Event], str]
+
+
+def run(options: Namespace, tools: Tools) -> int:
+    """Print what the options ask for; 0, also where there is nothing."""
+    _check(options)
+    with tools.journal(Source(options.directory, options.namespace)) as journal:
+        events = _events(journal, query(options, journal), tools.console.out.flush)
+        if options.tree:
+            count = treeview.show(events, options.pid, tools.console, as_json=options.output == "json")
+        else:
+            count = _print(events, options.output, tools.console)
+        if not count and not journal.readable():
+            hint = "be root, or in the group adm or systemd-journal"
+            raise Failure("no system journal here that you may read", hint)
+    return 0
+
+
+def _check(options: Namespace) -> None:
+    if options.tree and options.follow:
+        raise Failure("--tree shows what was, --follow what will be", "choose one", EXIT_USAGE)
+    if options.tree and options.output not in ("short", "json"):
+        raise Failure(f"--tree has no output {options.output}", "short or json", EXIT_USAGE)
+    if options.directory and options.namespace:
+        raise Failure("--directory and --namespace exclude each other", code=EXIT_USAGE)
+
+
+def _events(journal: Journal, wanted: Query, before_wait: Callable[[], object]) -> Iterator[Event]:
+    found = (event(entry) for entry in journal.entries(wanted, before_wait))
+    return (one for one in found if one is not None)
+
+
+def _print(events: Iterator[Event], output: str, console: Console) -> int:
+    printer = _printer(output, console)
+    count = 0
+    for one in events:
+        console.line(printer(one))
+        count += 1
+    return count
+
+
+def _printer(output: str, console: Console) -> _Printer:
+    if output == "json":
+        return lambda one: dump(one.as_json())
+    if output == "cat":
+        return lambda one: printable(one.text)
+    if output == "argv":
+        return shown.command
+    return shown.Short(console)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the options of `log` ask of the journal."""
+
+import os
+import pwd
+from argparse import Namespace
+from pathlib import Path
+
+from execwatchd.ctl import when
+from execwatchd.ctl.ports import Clause, Journal, Query
+from execwatchd.ctl.users import uid_of
+from execwatchd.errors import EXIT_USAGE, Failure
+from execwatchd.kinds import Kind
+
+OUR_USER = "execwatchd"
+_FOLLOWED_LINES = 10  # as journalctl -f
+_UNIT_SUFFIXES = {
+    *(".service", ".socket", ".device", ".mount", ".automount", ".swap", ".target", ".path", ".timer"),
+    *(".slice", ".scope"),
+}
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def query(options: Namespace, journal: Journal) -> Query:
+    """The query of these options; `--boot -1` and the like need the journal's own list of boots."""
+    clauses = [*sender(options.any_sender, options.directory), _kinds(options), *_filters(options)]
+    if options.boot is not None:
+        clauses.append((f"_BOOT_ID={_boot(options, journal)}".encode(),))
+    lines = (
+        _FOLLOWED_LINES if options.follow and options.lines is None and not options.since else options.lines
+    )
+    since = when.parse(options.since) if options.since else None
+    until = when.parse(options.until) if options.until else None
+    return Query(tuple(clauses), since, until, lines, options.follow)
+
+
+def sender(anyone: bool, directory: str | None) -> list[Clause]:
+    """Who wrote the entry. SYSLOG_IDENTIFIER is the sender's own word; journald vouches for the rest.
+
+    The daemon is execwatchd.service, or in a foreground run a process of its user. The files of another
+    host are not asked for that user: its UID there may be anyone's.
+    """
+    name = b"SYSLOG_IDENTIFIER=execwatchd"
+    if anyone:
+        return [(name,)]
+    trusted: tuple[bytes, ...] = (b"_SYSTEMD_UNIT=execwatchd.service",)
+    if directory is None:
+        trusted += _our_user()
+    return [(name,), trusted]
+
+
+def _our_user() -> tuple[bytes, ...]:
+    try:
+        return (b"_UID=%d" % pwd.getpwnam(OUR_USER).pw_uid,)
+    except KeyError:
+        return ()
+
+
+def _kinds(options: Namespace) -> Clause:
+    shown = [Kind.EXEC_FAILED] if options.failed else [Kind.EXEC, Kind.EXEC_FAILED]
+    return (*(_is(kind) for kind in shown), *_losses(options))
+
+
+def _losses(options: Namespace) -> Clause:
+    """A loss is shown whatever the filter: what is missing might have matched."""
+    return () if options.tree or options.output == "argv" else (_is(Kind.EVENTS_LOST),)
+
+
+def _is(kind: Kind) -> bytes:
+    return b"MESSAGE_ID=" + kind.value.encode()
+
+
+def _filters(options: Namespace) -> list[Clause]:
+    comms = [os.fsencode(comm) for comm in options.comm]
+    wanted: list[Clause] = [
+        tuple(b"EXECWATCH_UID=%d" % uid_of(user) for user in options.user),
+        tuple(b"EXECWATCH_UNIT=" + _unit(unit) for unit in options.unit),
+        tuple(b"EXECWATCH_USER_UNIT=" + _unit(unit) for unit in options.user_unit),
+        tuple(field + comm for comm in comms for field in (b"EXECWATCH_COMM=", b"EXECWATCH_NEW_COMM=")),
+        tuple(b"EXECWATCH_SESSION=%d" % session for session in options.session),
+        # a tree needs the descendants too, and those are found by reading
+        () if options.tree else tuple(b"EXECWATCH_PID=%d" % pid for pid in options.pid),
+    ]
+    return [(*clause, *_losses(options)) for clause in wanted if clause]
+
+
+def _unit(name: str) -> bytes:
+    complete = Path(name).suffix in _UNIT_SUFFIXES
+    return os.fsencode(name if complete else name + ".service")
+
+
+def _boot(options: Namespace, journal: Journal) -> str:
+    """The id of the boot: given, this one (0), so many before (-1), or the n-th of the journal (1)."""
+    wanted = options.boot
+    if len(wanted) == 32 and wanted.isalnum():
+        return str(wanted)
+    try:
+        offset = int(wanted)
+    except ValueError:
+        raise Failure(f"not a boot: {wanted}", "an id, or a number such as 0 or -1", EXIT_USAGE) from None
+    if offset == 0 and options.directory is None:
+        return _BOOT_ID.read_text().strip().replace("-", "")
+    boots = journal.boots()
+    index = offset - 1 if offset > 0 else len(boots) - 1 + offset
+    if not 0 <= index < len(boots):
+        raise Failure(f"no such boot: {wanted}", f"the journal has {len(boots)}")
+    return boots[index]

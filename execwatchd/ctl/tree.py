@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Execs as the processes that made them, and those as a tree.
+
+The journal tells of execs, not of processes: a fork that executes nothing leaves no entry, neither does
+an exit, and pids come round again. What holds is that a process keeps its comm from one exec to the next
+unless it renames itself, that a fresh fork has its parent's comm, and that an orphan's new parent is init
+or an ancestor. Two execs of one pid that fit neither are two processes.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from execwatchd.ctl.events import Event
+
+_INIT = 1
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """A process by its execs, of which it has at least one, in their order."""
+
+    pid: int
+    ppid: int
+    parent: "Process | None"
+    execs: list[Event]
+    stamps: set[int]
+    children: list["Process"] = field(default_factory=list)
+
+    @property
+    def comm(self) -> bytes:
+        """What it is called after its last exec: one that failed leaves it its name."""
+        last = self.execs[-1]
+        return last.raw("NEW_COMM") if last.kind == "exec" else last.raw("COMM")
+
+    def ancestors(self) -> Iterator["Process"]:
+        """Its recorded parent, that one's, and so on."""
+        process = self.parent
+        while process is not None:
+            yield process
+            process = process.parent
+
+
+class Forest:
+    """The processes of events that come in their order; `pids` keeps only those and their descendants."""
+
+    def __init__(self, pids: Collection[int] = ()) -> None:
+        self.roots: list[Process] = []
+        self._pids = frozenset(pids)
+        self._boot = ""
+        self._living: dict[int, Process] = {}
+
+    def add(self, one: Event) -> None:
+        """Put the event where it belongs; one that comes again after a take-over is left out."""
+        pid, ppid = one.number("PID"), one.number("PPID")
+        if pid is None or ppid is None:
+            return
+        if one.boot != self._boot:
+            self._boot, self._living = one.boot, {}
+        known = self._living.get(pid)
+        if known is None or not _same(known, ppid, one):
+            self._start(pid, ppid, one)
+        elif _stamp(one) not in known.stamps:
+            known.execs.append(one)
+            known.stamps.add(_stamp(one))
+
+    def _start(self, pid: int, ppid: int, one: Event) -> None:
+        self._living.pop(pid, None)
+        parent = self._living.get(ppid)
+        if parent is None and self._pids and not self._pids & {pid, ppid}:
+            return
+        process = Process(pid, ppid, parent, [one], {_stamp(one)})
+        (self.roots if parent is None else parent.children).append(process)
+        self._living[pid] = process
+
+
+def _same(process: Process, ppid: int, one: Event) -> bool:
+    """Whether the exec is that process's, and not of a later one with its pid."""
+    if _stamp(one) in process.stamps:
+        return True
+    comm = one.raw("COMM")
+    if ppid == process.ppid:
+        return comm in (process.comm, b"") or comm != one.raw("PARENT_COMM")
+    orphaned = ppid == _INIT or any(ppid == ancestor.pid for ancestor in process.ancestors())
+    return orphaned and comm == process.comm
+
+
+def _stamp(one: Event) -> int:
+    return one.number("TIMESTAMP") or one.micros * 1000
+
+
+def walk(roots: Iterable[Process]) -> Iterator[tuple[Process, tuple[bool, ...]]]:
+    """Each process before its children, with whether it and each ancestor below a root is the last child.
+
+    Not recursive: whoever execs a chain of processes chooses how deep it is.
+    """
+    stack: list[tuple[Process, tuple[bool, ...]]] = [(root, ()) for root in reversed(list(roots))]
+    while stack:
+        process, path = stack.pop()
+        yield process, path
+        last = len(process.children) - 1
+        for index in range(last, -1, -1):
+            stack.append((process.children[index], (*path, index == last)))

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Prints a forest of processes."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+from execwatchd.ctl import shown
+from execwatchd.ctl.events import Event, dump
+from execwatchd.ctl.terminal import Console, cut, pad, word
+from execwatchd.ctl.tree import Forest, Process, walk
+
+
+def show(events: Iterable[Event], pids: Collection[int], console: Console, *, as_json: bool) -> int:
+    """Print the tree of the events, or of these pids and their descendants; returns how many processes."""
+    forest = Forest(pids)
+    for one in events:
+        forest.add(one)
+    count = 0
+    for count, (process, path) in enumerate(walk(forest.roots), 1):  # noqa: B007  the count is the result
+        if as_json:
+            console.line(dump(as_object(process, len(path))))
+        else:
+            for line in lines(process, path, console):
+                console.line(line)
+    return count
+
+
+def as_object(process: Process, depth: int) -> dict[str, Any]:
+    """A process for JSON. Flat, with its depth: nested objects would be as deep as somebody wished."""
+    execs = [one.as_json() for one in process.execs]
+    return {"pid": process.pid, "ppid": process.ppid, "depth": depth, "execs": execs}
+
+
+def lines(process: Process, path: Sequence[bool], console: Console) -> Iterator[str]:
+    """A line for each exec of the process; the first has its pid and its place in the tree."""
+    above = "".join("  " if last else "│ " for last in path[:-1])
+    branch = ("└─" if path[-1] else "├─") if path else ""
+    below = above + (("  " if path[-1] else "│ ") if path else "") + ("│ " if process.children else "  ")
+    for index, one in enumerate(process.execs):
+        place = f"{above}{branch}{process.pid} " if index == 0 else f"{below}» "
+        yield _line(one, place, _origin(process) if index == 0 else "", console)
+
+
+def _line(one: Event, place: str, note: str, console: Console) -> str:
+    columns = shown.layout(console.width)
+    head = f"{one.time:{columns.time}} "
+    if columns.user:
+        head += pad(cut(shown.user(one.number("UID")), columns.user), columns.user) + " "
+    room = None if console.width is None else max(0, console.width - len(head) - len(place))
+    text = shown.clip(" ".join(filter(None, (shown.outcome(one), shown.command(one), note))), room)
+    line = head + place + console.paint(text, "red" if one.kind == "failed" else "bold")
+    return line if console.width is None else line if room else cut(head + place, console.width)
+
+
+def _origin(process: Process) -> str:
+    """Who started a root, as far as its exec tells."""
+    if process.parent is not None:
+        return ""
+    return f"(from {process.ppid} {word(process.execs[0].raw('PARENT_COMM'))}".rstrip() + ")"

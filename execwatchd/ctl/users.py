@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Users by name or number."""
+
+import pwd
+
+from execwatchd.errors import Failure
+
+LAST_UID = 2**32 - 2  # 4294967295 is "no UID" (chown(2), -1)
+
+
+def uid_of(user: str) -> int:
+    """The UID of a user given by name or number; a number needs no user behind it."""
+    if user.isascii() and user.isdecimal():
+        return _in_range(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except (KeyError, ValueError):
+        raise Failure(f"no such user: {user}", "a name or a UID is wanted") from None
+
+
+def _in_range(user: str) -> int:
+    uid = int(user) if len(user) < 12 else LAST_UID + 1
+    if uid > LAST_UID:
+        raise Failure(f"no such UID: {user}", f"UIDs are 0 to {LAST_UID}")
+    return uid
+
+
+def name_of(uid: int) -> str:
+    """The user's name, or an empty string where the UID has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return ""
