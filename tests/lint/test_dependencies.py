@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is installed from the index is pinned, and what pyproject.toml asks for."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FROM_THE_DISTRIBUTION = {"systemd-python", "bcc"}
+
+
+def requirements(path: str) -> dict[str, Requirement]:
+    lines = (REPOSITORY / path).read_text().replace("\\\n", " ").splitlines()
+    found = [Requirement(re.sub(r" --hash=\S+", "", line)) for line in lines if line and line[0] not in "# "]
+    return {requirement.name: requirement for requirement in found}
+
+
+def test_the_project_asks_for_what_the_environment_gets() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    asked = {(r := Requirement(text)).name: r for text in project["dependencies"]}
+    given = requirements("packaging/requirements.in")
+    assert {name: r.specifier for name, r in given.items()} == {
+        name: r.specifier for name, r in asked.items() if name not in FROM_THE_DISTRIBUTION
+    }
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_the_lock_satisfies_what_it_was_made_from(name: str) -> None:
+    locked = requirements(f"packaging/{name}.lock")
+    for wanted, requirement in requirements(f"packaging/{name}.in").items():
+        (pin,) = locked[wanted].specifier
+        assert pin.operator == "=="
+        assert requirement.specifier.contains(pin.version)
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_every_locked_package_has_hashes(name: str) -> None:
+    text = (REPOSITORY / f"packaging/{name}.lock").read_text().replace("\\\n", " ")
+    assert all("--hash=sha256:" in line for line in text.splitlines() if "==" in line)
+
+
+def test_nothing_is_locked_that_only_the_distribution_has() -> None:
+    for name in ("requirements", "requirements-dev"):
+        assert not requirements(f"packaging/{name}.lock").keys() & FROM_THE_DISTRIBUTION

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Boxes for the tests: one layer with the installation for the session, and systems booted on it."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.system.harness import BOX, REPOSITORY, STATES, Boot, Box
+
+_PREFIX = "test-"
+_NUMBERS = itertools.count(1)
+
+
+def _sweep() -> None:
+    """Ends what a session that was killed left behind."""
+    for state in STATES.glob(f"{_PREFIX}*"):
+        if not Path(f"/proc/{state.name.split('-')[1]}").exists():
+            subprocess.run([BOX, "down", state.name], check=True)
+
+
+def in_layer(layer: Path, *command: str) -> None:
+    """Runs a command on an overlay of the host's root; what it changes stays in `layer`/upper."""
+    # the make that runs the tests must not pass its own options and variables on
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    env["BIND"] = str(REPOSITORY)
+    done = subprocess.run(
+        [BOX, "layer", layer, *command], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def layers() -> Iterator[Path]:
+    """A directory for layers; overlayfs takes no upper directory that is itself on an overlay."""
+    _sweep()
+    directory = Path(tempfile.mkdtemp(prefix="execwatchd-", dir="/dev/shm"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def installed(layers: Path) -> Path:
+    """What `make install PREFIX=/usr` adds to this host, as a layer."""
+    in_layer(layers / "installed", "make", "-C", str(REPOSITORY), "install", "PREFIX=/usr")
+    return layers / "installed/upper"
+
+
+@pytest.fixture(scope="module")
+def boot(installed: Path) -> Iterator[Boot]:
+    """Boots boxes that live as long as the module's tests; takes a shell script with $R, its root."""
+    with ExitStack() as ends:
+
+        def boot(prepare: str = "") -> Box:
+            box = Box(f"{_PREFIX}{os.getpid()}-{next(_NUMBERS)}")
+            ends.callback(box.down)
+            box.boot(installed, prepare)
+            return box
+
+        yield boot
+
+
+@pytest.fixture(scope="module")
+def host(boot: Boot) -> Box:
+    """A booted system in which the daemon is installed but not started."""
+    return boot()
