@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every exec as one record in ring buffer `output`, with the message that map `config` has for its UID.
+ *
+ * Compiled by BCC without kernel headers: O_struct__member is an offset from the running kernel's BTF, and
+ * what that kernel lacks is left out. Options: ARGV_BYTES, RING_PAGES, CGROUP_ROOT, FAILURES, CWD.
+ */
+#include "execwatch.h"
+
+#define DATA_SIZE (FILENAME_SIZE + INTERP_SIZE + ARGV_BYTES + 2 * (PATH_AREA + NAME_SIZE))
+
+struct scratch {
+  struct record record;
+  char data[DATA_SIZE];
+};
+
+struct caller {
+  char comm[COMM_SIZE];
+};
+
+BPF_TABLE("hash", u32, struct user, config, MAX_USERS);
+BPF_ARRAY(defaults, struct user, 1);
+BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
+BPF_RINGBUF_OUTPUT(output, RING_PAGES);
+/* by task pointer: a thread that isn't the leader changes its id when it execs */
+BPF_TABLE("lru_hash", u64, struct caller, callers, MAX_CALLERS);
+/* by CPU: a per-CPU map's value may not exceed 32 KiB; one program runs once on a CPU at a time */
+BPF_ARRAY(exec_scratch, struct scratch, CPUS);
+
+
+struct ledger_value {
+  struct ledger ledger;
+  struct scratch held;
+};
+BPF_F_TABLE("array", u32, struct ledger_value, ledger, 1, BPF_F_MMAPABLE);
+
+#define READ(destination, base, member) \
+  bpf_probe_read_kernel(&(destination), sizeof(destination), (void *)((base) + O_##member))
+
+static __always_inline u64 pointer(u64 base, u32 offset)
+{
+  u64 value = 0;
+  bpf_probe_read_kernel(&value, sizeof(value), (void *)(base + offset));
+  return value;
+}
+
+static __always_inline void count(u32 which)
+{
+  int index = which;
+  u64 *value = counters.lookup(&index);
+  if (value)
+    *value += 1; /* this CPU's own */
+}
+
+static __always_inline struct user *user_of(u32 uid)
+{
+  int zero = 0;
+  struct user *user = config.lookup(&uid);
+  return user ? user : defaults.lookup(&zero);
+}
+
+static __always_inline void put_ids(struct record *record, u64 task)
+{
+  u64 parent = pointer(task, O_task_struct__real_parent);
+  u64 cred = pointer(task, O_task_struct__cred);
+
+  record->timestamp = bpf_ktime_get_ns();
+  record->pid = bpf_get_current_pid_tgid() >> 32;
+  record->gid = bpf_get_current_uid_gid() >> 32;
+  READ(record->euid, cred, cred__euid);
+  READ(record->ppid, parent, task_struct__tgid);
+  READ(record->parent_comm, parent, task_struct__comm);
+#ifdef O_task_struct__loginuid
+  READ(record->loginuid, task, task_struct__loginuid);
+#else
+  record->loginuid = NO_ID;
+#endif
+#ifdef O_task_struct__sessionid
+  READ(record->session, task, task_struct__sessionid);
+#else
+  record->session = NO_ID;
+#endif
+}
+
+static __always_inline void put_namespaces(struct record *record, u64 task)
+{
+  record->pidns = record->mntns = record->nspid = 0;
+#ifdef O_nsproxy__mnt_ns
+  u64 mnt_ns = pointer(pointer(task, O_task_struct__nsproxy), O_nsproxy__mnt_ns);
+  READ(record->mntns, mnt_ns, mnt_namespace__ns_inum);
+#endif
+#ifdef O_pid__numbers
+  u64 pid = pointer(task, O_task_struct__thread_pid);
+  u32 level = 0;
+  READ(level, pid, pid__level);
+  u64 upid = pid + O_pid__numbers + (u64)level * SIZEOF_upid;
+  READ(record->pidns, pointer(upid, O_upid__ns), pid_namespace__ns_inum);
+  if (level)
+    READ(record->nspid, upid, upid__nr);
+#endif
+}
+
+static __always_inline void put_tty(struct record *record, u64 task)
+{
+  record->tty[0] = 0;
+#ifdef O_signal_struct__tty
+  u64 tty = pointer(pointer(task, O_task_struct__signal), O_signal_struct__tty);
+  if (tty)
+    bpf_probe_read_kernel_str(record->tty, TTY_SIZE, (void *)(tty + O_tty_struct__name));
+#endif
+}
+
+/* an offset or length as the verifier can follow it: in one register, and bounded */
+#define BOUNDED(value, limit) \
+  ({ \
+    u64 bounded_ = (value); \
+    asm volatile("" : "+r"(bounded_)); \
+    if (bounded_ > (limit)) \
+      bounded_ = 0; \
+    bounded_; \
+  })
+
+/* a string of the kernel's; the bytes with the NUL */
+static __always_inline u64 put_string(char *to, u32 size, u64 from)
+{
+  return BOUNDED(bpf_probe_read_kernel_str(to, size, (void *)from), size);
+}
+
+/* what the new image got as its arguments, as /proc/PID/cmdline shows it */
+static __always_inline u64 put_argv(struct record *record, char *to, u64 task)
+{
+  u64 mm = pointer(task, O_task_struct__mm);
+  u64 start = pointer(mm, O_mm_struct__arg_start), total = pointer(mm, O_mm_struct__arg_end) - start;
+  u64 length = total;
+
+  record->argv_total = total;
+  asm volatile("" : "+r"(length));
+  if (length > ARGV_BYTES) {
+    record->flags |= TRUNCATED_ARGV;
+    length = ARGV_BYTES;
+  }
+  if (!bpf_probe_read_user(to, length, (void *)start))
+    return length;
+  /* the kernel wrote it a moment ago, but reclaim may have been faster */
+  record->flags |= TRUNCATED_ARGV;
+  return 0;
+}
+
+/* the components of the cgroup's path, from the leaf up */
+static __always_inline u64 put_cgroup(struct record *record, char *to, u64 task)
+{
+  u64 used = 0;
+#ifdef O_css_set__dfl_cgrp
+  record->flags |= HAS_CGROUP;
+  u64 cgroup = pointer(pointer(task, O_task_struct__cgroups), O_css_set__dfl_cgrp);
+  u64 node = pointer(cgroup, O_cgroup__kn);
+  for (int depth = 0; depth < MAX_DEPTH; depth++) {
+    u64 id = pointer(node, O_kernfs_node__id);
+    if (id == CGROUP_ROOT)
+      return used;
+    u64 parent = pointer(node, O_kernfs_node__parent);
+    if (!parent) {
+      record->flags |= CGROUP_OUTSIDE;
+      return used;
+    }
+    if (used > PATH_AREA - NAME_SIZE)
+      break;
+    asm volatile("" : "+r"(used));
+    used &= PATH_AREA - 1;
+    used += put_string(to + used, NAME_SIZE, pointer(node, O_kernfs_node__name));
+    node = parent;
+  }
+  record->flags |= TRUNCATED_CGROUP;
+#endif
+  return used;
+}
+
+/* the components of the working directory's path, from the leaf up, to the process's own root */
+static __always_inline u64 put_cwd(struct record *record, char *to, u64 task)
+{
+  u64 used = 0;
+#if defined(CWD) && defined(O_mount__mnt)
+  record->flags |= HAS_CWD;
+  u64 fs = pointer(task, O_task_struct__fs);
+  u64 root_mount = pointer(fs, O_fs_struct__root_mnt), root = pointer(fs, O_fs_struct__root_dentry);
+  u64 mount = pointer(fs, O_fs_struct__pwd_mnt), dentry = pointer(fs, O_fs_struct__pwd_dentry);
+  for (int depth = 0; depth < MAX_DEPTH; depth++) {
+    if (dentry == root && mount == root_mount)
+      return used;
+    if (used > PATH_AREA - NAME_SIZE)
+      break;
+    /* both ways append, one of them nothing: the verifier follows one state instead of 2^MAX_DEPTH */
+    u64 name = pointer(dentry, O_dentry__d_name), parent = pointer(dentry, O_dentry__d_parent);
+    if (dentry == pointer(mount, O_vfsmount__mnt_root) || dentry == parent) {
+      u64 inner = mount - O_mount__mnt; /* the struct mount around this struct vfsmount */
+      u64 outer = pointer(inner, O_mount__mnt_parent);
+      if (outer == inner) {
+        record->flags |= CWD_UNREACHABLE;
+        return used;
+      }
+      parent = pointer(inner, O_mount__mnt_mountpoint);
+      mount = outer + O_mount__mnt;
+      name = 0;
+    }
+    asm volatile("" : "+r"(used));
+    used &= PATH_AREA - 1;
+    used += put_string(to + used, NAME_SIZE, name);
+    dentry = parent;
+  }
+  record->flags |= TRUNCATED_CWD;
+#endif
+  return used;
+}
+
+static __always_inline u64 put_paths(struct record *record, char *data, u64 used, u64 task)
+{
+  u64 length = put_cgroup(record, data + used, task);
+  record->cgroup_len = length;
+  used += length;
+  length = put_cwd(record, data + used, task);
+  record->cwd_len = length;
+  return used + length;
+}
+
+static __always_inline void send(void *ctx, struct scratch *scratch, u64 data_length)
+{
+  asm volatile("" : "+r"(data_length));
+  if (data_length > DATA_SIZE)
+    data_length = DATA_SIZE;
+  if (output.ringbuf_output(scratch, sizeof(struct record) + data_length, 0))
+    count(COUNT_LOST);
+}
+
+static __always_inline void put_process(struct record *record, u64 task, u32 uid, struct user *user)
+{
+  record->uid = uid;
+  __builtin_memcpy(record->message, user->message, MESSAGE_SIZE);
+  put_ids(record, task);
+  put_namespaces(record, task);
+  put_tty(record, task);
+}
+
+static __always_inline void put_caller(struct record *record, u64 task)
+{
+  struct caller *caller = callers.lookup(&task);
+  if (!caller)
+    return;
+  record->flags |= HAS_COMM;
+  __builtin_memcpy(record->comm, caller->comm, COMM_SIZE);
+  callers.delete(&task);
+}
+
+/* task_rename fires inside an exec just before comm changes: the only place that still has the caller's */
+int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
+{
+  u64 task = ctx->args[0];
+  struct caller caller = {};
+
+  if (task != bpf_get_current_task())
+    return 0;
+#ifdef O_task_struct__in_execve
+  u32 bits = 0;
+  READ(bits, task, task_struct__in_execve);
+  if (!(bits & IN_EXECVE_BIT))
+    return 0; /* prctl(PR_SET_NAME) */
+#endif
+  READ(caller.comm, task, task_struct__comm);
+  callers.update(&task, &caller);
+  return 0;
+}
+
+int on_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+  u64 task = bpf_get_current_task(), bprm = ctx->args[2];
+  u32 uid = bpf_get_current_uid_gid();
+  int cpu = bpf_get_smp_processor_id();
+
+  count(COUNT_SEEN);
+  struct user *user = user_of(uid);
+  if (user && user->action == ACTION_IGNORE) {
+    callers.delete(&task);
+    count(COUNT_IGNORED);
+    return 0;
+  }
+  struct scratch *scratch = exec_scratch.lookup(&cpu);
+  if (!scratch || !user) { /* neither can be: both are arrays */
+    count(COUNT_LOST);
+    return 0;
+  }
+  struct record *record = &scratch->record;
+  record->flags = 0;
+  record->result = 0;
+  put_process(record, task, uid, user);
+  bpf_get_current_comm(record->new_comm, COMM_SIZE);
+  put_caller(record, task);
+
+  char *data = scratch->data;
+  u64 filename = pointer(bprm, O_linux_binprm__filename), interp = pointer(bprm, O_linux_binprm__interp);
+  u64 used = put_string(data, FILENAME_SIZE, filename), length = 0;
+  record->filename_len = used;
+  if (interp != filename)
+    length = put_string(data + used, INTERP_SIZE, interp);
+  record->interp_len = length;
+  used += length;
+  READ(record->argc, bprm, linux_binprm__argc);
+  length = put_argv(record, data + used, task);
+  record->argv_len = length;
+  used += length;
+  send(ctx, scratch, put_paths(record, data, used, task));
+  return 0;
+}
+
+#ifdef FAILURES
+/*
+ * A failed exec is seen only where the system call returns. Its arguments are the caller's own memory, at
+ * the addresses that it entered with.
+ */
+struct attempt {
+  u64 filename;
+  u64 argv;
+};
+
+struct sys_enter { /* events/syscalls/sys_enter_execve/format */
+  u64 common;
+  u64 number;
+  u64 args[6];
+};
+
+struct sys_exit { /* events/syscalls/sys_exit_execve/format */
+  u64 common;
+  u64 number;
+  s64 result;
+};
+
+BPF_TABLE("lru_hash", u64, struct attempt, attempts, MAX_CALLERS);
+
+struct failed_scratch {
+  struct scratch scratch;
+  char overhang[ARGV_BYTES]; /* one more argument may begin at the last byte */
+};
+BPF_ARRAY(failed_scratch, struct failed_scratch, CPUS);
+
+int enter_execve(struct sys_enter *ctx)
+{
+  u64 task = bpf_get_current_task();
+  struct attempt attempt = {.filename = ctx->args[0], .argv = ctx->args[1]};
+  attempts.update(&task, &attempt);
+  return 0;
+}
+
+int enter_execveat(struct sys_enter *ctx)
+{
+  u64 task = bpf_get_current_task();
+  struct attempt attempt = {.filename = ctx->args[1], .argv = ctx->args[2]};
+  attempts.update(&task, &attempt);
+  return 0;
+}
+
+/* the arguments by the caller's own array of pointers, as far as both can be read */
+static __always_inline u64 put_user_argv(struct record *record, char *to, u64 argv)
+{
+  u64 used = 0, argument = 0;
+  u32 argc = 0;
+
+  for (; argc < MAX_FAILED_ARGS; argc++) {
+    if (bpf_probe_read_user(&argument, sizeof(argument), (void *)(argv + 8 * argc))) {
+      if (argv) /* execve() takes NULL for no arguments */
+        record->flags |= TRUNCATED_ARGV;
+      break;
+    }
+    if (!argument)
+      break;
+    asm volatile("" : "+r"(used));
+    if (used >= ARGV_BYTES)
+      break;
+    u64 length = BOUNDED(bpf_probe_read_user_str(to + used, ARGV_BYTES, (void *)argument), ARGV_BYTES);
+    if (!length || length == ARGV_BYTES)
+      record->flags |= TRUNCATED_ARGV;
+    if (!length)
+      break;
+    used += length;
+  }
+  if (argc == MAX_FAILED_ARGS &&
+      (bpf_probe_read_user(&argument, sizeof(argument), (void *)(argv + 8 * argc)) || argument))
+    record->flags |= TRUNCATED_ARGV;
+  asm volatile("" : "+r"(used));
+  if (used > ARGV_BYTES) {
+    record->flags |= TRUNCATED_ARGV;
+    used = ARGV_BYTES;
+  }
+  record->argc = argc;
+  return used;
+}
+
+int exit_execve(struct sys_exit *ctx)
+{
+  u64 task = bpf_get_current_task();
+  u32 uid = bpf_get_current_uid_gid();
+  int cpu = bpf_get_smp_processor_id();
+  struct attempt *attempt = attempts.lookup(&task);
+  struct attempt tried = {};
+
+  if (attempt) {
+    tried = *attempt;
+    attempts.delete(&task);
+  }
+  if (ctx->result >= 0)
+    return 0;
+  count(COUNT_SEEN);
+  struct user *user = user_of(uid);
+  if (user && user->action == ACTION_IGNORE) {
+    count(COUNT_IGNORED);
+    return 0;
+  }
+  struct failed_scratch *failed = failed_scratch.lookup(&cpu);
+  if (!failed || !user) {
+    count(COUNT_LOST);
+    return 0;
+  }
+  struct scratch *scratch = &failed->scratch;
+  struct record *record = &scratch->record;
+  record->flags = HAS_COMM;
+  record->result = ctx->result;
+  put_process(record, task, uid, user);
+  bpf_get_current_comm(record->comm, COMM_SIZE);
+  record->new_comm[0] = 0;
+  put_caller(record, task); /* it failed past the point of no return: comm is the new one already */
+
+  char *data = scratch->data;
+  u64 used = BOUNDED(bpf_probe_read_user_str(data, FILENAME_SIZE, (void *)tried.filename), FILENAME_SIZE);
+  if (used == FILENAME_SIZE)
+    record->flags |= TRUNCATED_FILENAME;
+  record->filename_len = used;
+  record->interp_len = 0;
+  record->argv_total = 0;
+  u64 length = put_user_argv(record, data + used, tried.argv);
+  record->argv_len = length;
+  used += length;
+  send(ctx, scratch, put_paths(record, data, used, task));
+  return 0;
+}
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The whole contract between the kernel side and user space; execwatchd/kernel/layout.py mirrors it and a
+ * test compares both. Sizes are bytes. Integers are in host order, structures have no implicit padding.
+ */
+#ifndef EXECWATCH_H
+#define EXECWATCH_H
+
+#define COMM_SIZE 16          /* TASK_COMM_LEN */
+#define MESSAGE_SIZE 64       /* 63 bytes and their NUL */
+#define TTY_SIZE 64           /* tty_struct.name */
+#define FILENAME_SIZE 4128    /* PATH_MAX behind "/dev/fd/N/", which execveat() puts in front */
+#define INTERP_SIZE 2048      /* a #! line has 256, a binfmt_misc registration 1,920 */
+#define NAME_SIZE 256         /* NAME_MAX and its NUL: one component of a path */
+#define PATH_AREA 4096        /* all components of a cgroup or of a working directory; a power of two */
+#define MAX_DEPTH 64          /* components */
+#define MAX_USERS 10240       /* UIDs with a message or an action of their own */
+#define MAX_CALLERS 8192      /* execs between their task_rename and their sched_process_exec */
+#define MAX_FAILED_ARGS 64    /* arguments read of an exec that failed */
+
+enum action { ACTION_RECORD, ACTION_IGNORE };
+
+/* map `config` (hash, by UID) and map `defaults` (array of one): what an exec by this UID gets */
+struct user {
+  char message[MESSAGE_SIZE]; /* UTF-8, NUL-padded */
+  __u32 action;
+};
+
+/* map `counters` (per-CPU array of __u64): at rest, seen = ignored + lost + records that left the ring */
+enum counter { COUNT_SEEN, COUNT_IGNORED, COUNT_LOST, COUNTERS };
+
+/* record.flags */
+#define HAS_COMM 1         /* comm is the caller's; not set: the rename was not seen */
+#define TRUNCATED_FILENAME 2
+#define TRUNCATED_ARGV 4
+#define TRUNCATED_CGROUP 8
+#define TRUNCATED_CWD 16
+#define CGROUP_OUTSIDE 32  /* not below the daemon's own cgroup namespace: the path is the kernel's */
+#define CWD_UNREACHABLE 64 /* not below the process's own root */
+#define HAS_CGROUP 128     /* no components: the root */
+#define HAS_CWD 256
+
+#define NO_ID 0xffffffff /* loginuid, session: not set, or the kernel has none */
+
+/* one record of ring buffer `output`; `data` holds, one after the other and without padding:
+ * filename (with its NUL), interp (likewise, or nothing), argv (each argument ended by NUL),
+ * cgroup and cwd (components from the leaf up, each with its NUL). */
+struct record {
+  __u64 timestamp; /* CLOCK_MONOTONIC, ns */
+  __u32 flags;
+  __s32 result; /* 0, or the negative errno */
+  __u32 pid;    /* thread group id, as the initial pid namespace has it */
+  __u32 ppid;
+  __u32 uid; /* real, in the initial user namespace */
+  __u32 euid;
+  __u32 gid;
+  __u32 loginuid;
+  __u32 session;
+  __u32 argc;
+  __u32 argv_total; /* bytes of all arguments; data has argv_len of them */
+  __u32 pidns;      /* inode numbers, as in /proc/PID/ns; 0: not known */
+  __u32 mntns;
+  __u32 nspid; /* pid in its own pid namespace; 0 in the initial one */
+  __u32 filename_len;
+  __u32 interp_len;
+  __u32 argv_len;
+  __u32 cgroup_len;
+  __u32 cwd_len;
+  __u32 reserved;
+  char comm[COMM_SIZE];     /* the caller's, before */
+  char new_comm[COMM_SIZE]; /* after */
+  char parent_comm[COMM_SIZE];
+  char tty[TTY_SIZE];
+  char message[MESSAGE_SIZE];
+  char data[];
+};
+
+/*
+ * map `ledger` (array of one, memory-mapped, never touched by a program): the daemon's books, which outlive
+ * it. A change fills the page that isn't current, then stores `current`: one aligned store, so that a kill
+ * leaves either the old page or the new one, never half of one. New members go to the end: a newer daemon
+ * reads this of an older one.
+ */
+#define SCHEMA_SIZE 1024
+
+struct ledger_page {
+  __u64 forwarded; /* records that the journal accepted */
+  __u64 malformed; /* records that could not be decoded; they count as lost */
+  __u64 handled;   /* 1 + the ring's position of the record handled last; 0: none yet */
+  __u64 held;      /* bytes of the record in `held`, which left the ring and is not forwarded yet */
+  __u64 reported;  /* losses that the journal was told of */
+  __u64 seen;      /* what predecessors of another layout counted, all that they lost included */
+  __u64 ignored;
+  __u64 lost;
+  __u64 since;   /* CLOCK_REALTIME, us */
+  __u64 settled; /* 0: a predecessor's numbers are still to be added */
+};
+
+struct ledger {
+  __u64 current;            /* which page counts */
+  char digest[64];          /* of program and options, hexadecimal */
+  char schema[SCHEMA_SIZE]; /* the layout of struct record, so that any later daemon can read this ring */
+  struct ledger_page pages[2];
+  char held[];
+};
+
+#endif

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Arguments → configuration → run → exit code; the one place that turns a failure into a line and a code."""
+
+import sys
+
+from execwatchd.arguments import parser
+from execwatchd.control import config
+from execwatchd.errors import Failure
+
+
+def main() -> int:
+    """Runs execwatchd; the exit code."""
+    arguments = parser().parse_args()
+    try:
+        if arguments.check_config:
+            files = config.load().files
+            print(f"{len(files)} configuration files, no error")
+            return 0
+        if arguments.print_config:
+            print(config.render(config.load()), end="")
+            return 0
+        from execwatchd import daemon  # noqa: PLC0415  needs systemd and libbpf, which the above does not
+
+        return daemon.run(foreground=arguments.foreground)
+    except Failure as failure:
+        print(*(f"execwatchd: {line}" for line in str(failure).splitlines()), sep="\n", file=sys.stderr)
+        return failure.code
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon from its start to its end: what is built in which order, and who is told."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from execwatchd import privileges
+from execwatchd.control import config as configuration
+from execwatchd.control import lastgood
+from execwatchd.control.bus import BusService
+from execwatchd.control.config import Config
+from execwatchd.control.errors import ConfigError, ControlError
+from execwatchd.control.state import StateStore
+from execwatchd.control.table import MessageTable
+from execwatchd.errors import EXIT_CONFIG, Failure
+from execwatchd.kernel import options as kernel_options
+from execwatchd.kernel import sources
+from execwatchd.kernel.generation import Generation
+from execwatchd.kernel.hooks import Hooks
+from execwatchd.kernel.options import Options
+from execwatchd.kinds import Kind, entry
+from execwatchd.notify import ServiceManager
+from execwatchd.stream import entry as journal_entry
+from execwatchd.stream.decode import Record
+from execwatchd.stream.drain import Drain
+from execwatchd.stream.journal import Journal
+from execwatchd.stream.losses import Losses
+from execwatchd.stream.outbox import LogHandler, Outbox
+
+log = logging.getLogger(__name__)
+
+_STALL_RATE = 2500  # execs per second and core: what the log's estimate of the ring assumes
+_RECORD = 512  # bytes of an ordinary one
+_RETRY = 1.0  # s, between attempts to reach a journal that is gone
+_STATUS_INTERVAL = 10.0  # s
+
+
+class _Nowhere:
+    """A machine without a journal: a foreground run prints, and that is all."""
+
+    def send(self, _datagram: bytes) -> bool:
+        return True
+
+
+def run(*, foreground: bool) -> int:
+    """Runs until it is told to end; the exit code. Raises Failure."""
+    manager = ServiceManager()
+    journal = Journal()
+    has_journal = journal.open() or manager.present
+    outbox = Outbox(journal if has_journal else _Nowhere())
+    _log_to(outbox, foreground=foreground)
+    stored = manager.stored()
+    settings = _configuration(taking_over=bool(stored))
+    as_root = foreground and os.geteuid() == 0
+    files = sources.read() if as_root else {}  # the user that we become may not read a checkout of root's
+    if as_root:
+        log.info("running as user %s", privileges.become_user())
+    with sources.unpacked(files) if as_root else contextlib.nullcontext(sources.directory()) as directory:
+        if not stored and not privileges.have_both():
+            raise Failure(
+                "not permitted to load BPF programs", "run it as root, or with CAP_BPF and CAP_PERFMON"
+            )
+        daemon = Daemon(manager, journal, outbox, settings, foreground=foreground)
+        daemon.attach(stored, directory)
+    privileges.drop()
+    daemon.hooks.current.check_access()
+    gc.collect()
+    gc.freeze()  # what is there now stays: no later collection needs to look at it
+    return asyncio.run(daemon.serve(has_journal=has_journal))
+
+
+class Daemon:
+    """Everything that lives as long as the process."""
+
+    def __init__(
+        self, manager: ServiceManager, journal: Journal, outbox: Outbox, config: Config, *, foreground: bool
+    ) -> None:
+        self._manager = manager
+        self._journal = journal
+        self._outbox = outbox
+        self._config = config
+        self._foreground = foreground
+        self._state = StateStore(_state("state.json"))
+        self._table: MessageTable
+        self.hooks = Hooks(manager)
+        self._ended = asyncio.Event()
+        self._waiters: list[Callable[[], None]] = []
+        self._passes = -1
+
+    def attach(self, stored: dict[str, int], directory: Path) -> None:
+        """Take over, or load and attach, while the capabilities for it are there. Raises Failure."""
+        settings = self._config.settings
+        options = Options(
+            ring_size=settings.ring_size or kernel_options.default_ring_size(),
+            argv_bytes=settings.argv_bytes,
+            failures=settings.failures,
+            cwd=settings.cwd,
+        )
+        self.hooks.start(stored, directory, options, self._fill)
+        lastgood.save(_state("configuration.json"), self._config)
+        per_second = _STALL_RATE * (os.cpu_count() or 1) * _RECORD
+        log.info(
+            "the ring of %d KiB holds %.1f s of %d execs a second on each of %d CPUs",
+            self.hooks.ring_size >> 10,
+            self.hooks.ring_size / per_second,
+            _STALL_RATE,
+            os.cpu_count() or 1,
+        )
+
+    def _fill(self, generation: Generation) -> None:
+        self._table = MessageTable(generation.users, self._state)
+        try:
+            self._table.apply_settings(self._config)
+        except ControlError as error:
+            raise Failure(str(error), "correct the configuration", EXIT_CONFIG) from None
+
+    async def serve(self, *, has_journal: bool) -> int:
+        """Read the ring, answer the bus, until told to end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ended.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._outbox.on_stall = lambda: self._wait_writable(self._flush)
+        self._bus = BusService(self._table, self.hooks)
+        self._losses = Losses(self.hooks, self._outbox, self._bus.events_lost)
+        self._drain = Drain(
+            self.hooks,
+            self._outbox,
+            self._wait_writable,
+            self._losses.tell,
+            self._print if self._foreground else None,
+        )
+        self._drain.start()
+        has_bus = await self._bus.start()
+        if self._foreground:
+            log.info(
+                "journal: %s; system bus: %s", *("yes" if has else "none" for has in (has_journal, has_bus))
+            )
+        bus = asyncio.create_task(self._bus.run())
+        self._manager.ready(self._status())
+        housekeeping = asyncio.create_task(self._keep_house())
+        await self._ended.wait()
+        self._manager.stopping("stopping: what waits in the ring stays for a successor")
+        for task in (housekeeping, bus):
+            task.cancel()
+        await asyncio.gather(housekeeping, bus, return_exceptions=True)
+        await self._bus.stop()
+        self._drain.stop()
+        self._manager.status(self._status())
+        return 0
+
+    def _status(self) -> str:
+        """The one line of `systemctl status`."""
+        counted = self.hooks.counters()
+        parts = [f"watching {', '.join(self.hooks.attached)}"]
+        if not self._bus.connected:
+            parts.append("no system bus")
+        if self._drain.stalled:
+            parts.append("the journal takes no entries")
+        parts.append(
+            f"{counted.seen} execs seen, {counted.forwarded} in the journal,"
+            f" {counted.ignored} ignored, {counted.lost} lost"
+        )
+        return "; ".join(parts)
+
+    async def _keep_house(self) -> None:
+        """Status and watchdog. A loop that doesn't read although it could is as dead as one that hangs."""
+        interval = min(self._manager.watchdog / 3 or _STATUS_INTERVAL, _STATUS_INTERVAL)
+        told = ""
+        while True:
+            await asyncio.sleep(interval)
+            self._losses.tell_if_late()
+            if (
+                self._drain.stalled
+                or self._drain.passes != self._passes
+                or not self.hooks.current.ring_fill()
+            ):
+                self._manager.alive()
+            self._passes = self._drain.passes
+            status = self._status()
+            if status != told:
+                self._manager.status(status)
+            told = status
+
+    def _reload(self) -> None:
+        self._manager.reloading()
+        try:
+            config = configuration.load()
+            self._table.apply_settings(config)
+        except (ConfigError, ControlError) as error:
+            _reject(error)
+        else:
+            if _needs_restart(self._config, config):
+                log.warning("failures, cwd, argv_bytes and ring_size change at a restart: systemctl restart")
+            self._config = config
+            lastgood.save(_state("configuration.json"), config)
+            log.info("configuration reloaded")
+        self._manager.ready(self._status())
+
+    def _print(self, record: Record) -> None:
+        try:
+            print(journal_entry.message(record), flush=True)
+        except OSError:  # whoever read it has gone
+            self._ended.set()
+
+    def _flush(self) -> None:
+        if not self._outbox.flush():
+            self._wait_writable(self._flush)
+
+    def _wait_writable(self, callback: Callable[[], None]) -> None:
+        """Call back once, when the journal may take entries again."""
+        if callback not in self._waiters:
+            self._waiters.append(callback)
+        self._watch_socket()
+
+    def _watch_socket(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._journal.fileno() >= 0 or self._journal.open():
+            loop.add_writer(self._journal.fileno(), self._writable, self._journal.fileno())
+        else:
+            loop.call_later(_RETRY, self._watch_socket)
+
+    def _writable(self, fd: int) -> None:
+        asyncio.get_running_loop().remove_writer(fd)
+        waiters, self._waiters = self._waiters, []
+        for callback in waiters:
+            callback()
+
+
+def _configuration(*, taking_over: bool) -> Config:
+    """The files', or at a take-over with invalid ones the last accepted. Raises ConfigError."""
+    try:
+        return configuration.load()
+    except ConfigError as error:
+        config = lastgood.load(_state("configuration.json")) if taking_over else None
+        if config is None:
+            raise
+        _reject(error)
+        return config
+
+
+def _reject(error: Exception) -> None:
+    for problem in str(error).splitlines():
+        log.error(
+            "configuration rejected, the old one stays: %s",
+            problem,
+            extra=entry(Kind.CONFIG_REJECTED, EXECWATCH_REASON=problem),
+        )
+
+
+def _needs_restart(old: Config, new: Config) -> bool:
+    names = ("failures", "cwd", "argv_bytes", "ring_size")
+    return any(getattr(old.settings, name) != getattr(new.settings, name) for name in names)
+
+
+def _state(name: str) -> Path | None:
+    directory = os.environ.get("STATE_DIRECTORY")
+    return Path(directory, name) if directory else None
+
+
+def _log_to(outbox: Outbox, *, foreground: bool) -> None:
+    handlers: list[logging.Handler] = [LogHandler(outbox)]
+    if foreground:
+        terminal = logging.StreamHandler(sys.stderr)
+        terminal.setFormatter(logging.Formatter("execwatchd: %(message)s"))
+        handlers.append(terminal)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Attach loaded programs to the kernel's tracepoints; a closed descriptor is a detached program."""
+
+import ctypes
+import os
+import platform
+import struct
+from pathlib import Path
+
+from execwatchd.errors import Failure
+from execwatchd.kernel import libbpf
+from execwatchd.kernel.loader import FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
+
+_PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241, "riscv64": 241, "ppc64le": 319, "s390x": 331}
+_PERF_TYPE_TRACEPOINT = 2
+_PERF_FLAG_FD_CLOEXEC = 8
+_ATTRIBUTES = struct.Struct("=IIQ48x")  # struct perf_event_attr, PERF_ATTR_SIZE_VER0: type, size, config
+_EVENTS = Path("/sys/kernel/tracing/events/syscalls")
+
+
+def tracepoints(*, failures: bool) -> list[str]:
+    """Every tracepoint that gets attached, in the order to attach them."""
+    return [*RAW_TRACEPOINTS, *(FAILURE_TRACEPOINTS if failures else ())]
+
+
+def tracepoint_id(name: str, credentials: str | None = None) -> int:
+    """The id of a system call's tracepoint, from the unit's credential or else the tracing file system.
+
+    Raises Failure if neither can be read: the file system is root's alone.
+    """
+    directory = credentials or os.environ.get("CREDENTIALS_DIRECTORY")
+    places = [Path(directory, name)] if directory else []
+    for place in [*places, _EVENTS / name / "id"]:
+        try:
+            return int(place.read_text())
+        except (OSError, ValueError):
+            continue
+    raise Failure(
+        f"failures = true: the tracepoint {name} can't be read at {_EVENTS / name / 'id'}",
+        "enable the unit's drop-in failures.conf, which lets systemd read it for the daemon",
+    )
+
+
+def attach(fds: dict[str, int], *, failures: bool) -> dict[str, int]:
+    """Descriptors of the attachments by tracepoint, attached in order. Raises Failure; then none is left."""
+    links: dict[str, int] = {}
+    try:
+        for name in tracepoints(failures=failures):
+            links[name] = _attach(name, fds)
+    except BaseException:
+        for fd in links.values():
+            os.close(fd)
+        raise
+    return links
+
+
+def _attach(name: str, fds: dict[str, int]) -> int:
+    try:
+        if name in RAW_TRACEPOINTS:
+            return libbpf.attach_raw_tracepoint(name, fds[f"prog.{RAW_TRACEPOINTS[name]}"])
+        event = _tracepoint_event(tracepoint_id(name))
+        try:
+            return libbpf.link_perf_event(fds[f"prog.{FAILURE_TRACEPOINTS[name]}"], event)
+        finally:
+            os.close(event)  # the link holds it
+    except OSError as error:
+        raise Failure(
+            f"the tracepoint {name} can't be attached: {error.strerror}",
+            "it needs CAP_PERFMON, and a kernel with CONFIG_BPF_EVENTS=y and CONFIG_FTRACE_SYSCALLS=y",
+        ) from None
+
+
+def _tracepoint_event(config: int) -> int:
+    """perf_event_open(2) of a tracepoint for all processes; one CPU's event runs the program on all."""
+    number = _PERF_EVENT_OPEN.get(platform.machine())
+    if number is None:
+        raise Failure(f"failures = true is not known on {platform.machine()}", "set failures = false")
+    libc = ctypes.CDLL(None, use_errno=True)
+    attributes = _ATTRIBUTES.pack(_PERF_TYPE_TRACEPOINT, _ATTRIBUTES.size, config)
+    fd = int(libc.syscall(number, attributes, -1, 0, -1, ctypes.c_ulong(_PERF_FLAG_FD_CLOEXEC)))
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return fd

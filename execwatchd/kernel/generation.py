@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One loaded program with all its descriptors, and what may be believed of descriptors that come back.
+
+In the store each is called GENERATION.KIND.NAME, as `1.map.output`. A new layout or new options make a new
+generation, which is attached before the old one goes.
+"""
+
+import errno
+import logging
+import math
+import mmap
+import os
+import struct
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from execwatchd.control.status import Counters
+from execwatchd.errors import Failure
+from execwatchd.kernel import attach, layout, libbpf, loader
+from execwatchd.kernel.ledger import Ledger, Page
+from execwatchd.kernel.options import Options, digest
+from execwatchd.kernel.users import UserMap
+from execwatchd.notify import Store
+
+log = logging.getLogger(__name__)
+
+_GRACE = 1.0  # s
+_POSITION = struct.Struct("@L")  # the kernel's own: unsigned long
+_MAP_KINDS = {
+    "config": "hash",
+    "defaults": "array",
+    "counters": "percpu_array",
+    "output": "ringbuf",
+    "ledger": "array",
+}
+
+
+class Generation:
+    """A program with its maps, programs and attachments by name, and the books that it is kept by."""
+
+    def __init__(self, number: int, fds: dict[str, int]) -> None:
+        self.number = number
+        self._detached = math.inf
+        self.fds = fds
+        self.ledger = Ledger.of_map(fds["map.ledger"], libbpf.map_info(fds["map.ledger"]).value_size)
+        self.users = UserMap(fds["map.config"], fds["map.defaults"])
+        self.ring_size = libbpf.map_info(fds["map.output"]).max_entries
+        self._counters = libbpf.Map(fds["map.counters"])
+        # consumer position and producer position are the first words of the ring's first two pages
+        self._positions = mmap.mmap(fds["map.output"], 2 * mmap.PAGESIZE, prot=mmap.PROT_READ)
+
+    @classmethod
+    def load(cls, number: int, sources: Path, options: Options, page: Page) -> "Generation":
+        """Compile and load a new one, not attached yet. Raises Failure."""
+        fds, absent = loader.load(sources, options)
+        if absent:
+            log.warning("this kernel can't give %s: left out of every entry", ", ".join(absent))
+        generation = cls(number, fds)
+        generation.ledger.begin(digest(sources, options), page)
+        return generation
+
+    @property
+    def attached(self) -> list[str]:
+        """The tracepoints that it is attached to."""
+        return [name.removeprefix("link.") for name in self.fds if name.startswith("link.")]
+
+    def is_attached(self) -> bool:
+        """All of its programs are."""
+        return set(self.attached) == set(attach.tracepoints(failures="prog.exit_execve" in self.fds))
+
+    def attach(self, options: Options) -> None:
+        """From here on every exec is seen. Raises Failure."""
+        links = attach.attach(self.fds, failures=options.failures)
+        self.fds.update({f"link.{name}": fd for name, fd in links.items()})
+
+    def keep(self, store: Store) -> None:
+        """Put every descriptor into the store, the attachments last: what is attached can be read."""
+        for name, fd in self.fds.items():
+            store.put(f"{self.number}.{name}", fd)
+
+    def detach(self, store: Store) -> None:
+        """Close the attachments, here and in the store."""
+        for name in [name for name in self.fds if name.startswith("link.")]:
+            store.remove(f"{self.number}.{name}")
+            os.close(self.fds.pop(name))
+
+        self._detached = time.monotonic()
+
+    def is_final(self) -> bool:
+        """Detached so long ago that no program of it can still be running, and the last one's record is in
+        the ring: the kernel lets what runs on other CPUs finish (an RCU grace period, milliseconds).
+        """
+        return time.monotonic() - self._detached > _GRACE
+
+    def discard(self, store: Store) -> None:
+        """Close everything, here and in the store."""
+        self.ledger.close()
+        self._positions.close()
+        for name, fd in self.fds.items():
+            store.remove(f"{self.number}.{name}")
+            os.close(fd)
+        self.fds.clear()
+
+    def read_position(self) -> int:
+        """How far the ring was read: bytes since it was made."""
+        return int(_POSITION.unpack_from(self._positions, 0)[0])
+
+    def ring_fill(self) -> int:
+        """Bytes that wait in the ring."""
+        return int(_POSITION.unpack_from(self._positions, mmap.PAGESIZE)[0]) - self.read_position()
+
+    def counters(self) -> Counters:
+        """All that was counted since `ledger.page.since`, predecessors included."""
+        page = self.ledger.page
+        missed = self._missed()
+        lost = page.lost + self._count(layout.Counter.LOST) + missed + page.malformed
+        return Counters(
+            seen=page.seen + self._count(layout.Counter.SEEN) + missed,
+            forwarded=page.forwarded,
+            ignored=page.ignored + self._count(layout.Counter.IGNORED),
+            lost=lost,
+            ring_fill=self.ring_fill() + page.held,
+        )
+
+    def check_access(self) -> None:
+        """Raises Failure if the kernel wants a capability for what this process does all the time."""
+        try:
+            self._count(layout.Counter.SEEN)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EACCES):
+                raise
+            raise Failure(
+                "this kernel lets only CAP_BPF read a map by its descriptor", "Linux 5.19 or newer is needed"
+            ) from None
+
+    def _count(self, which: layout.Counter) -> int:
+        value = self._counters.get(layout.COUNTER_KEY.pack(which)) or b""
+        return sum(struct.unpack(f"={len(value) // 8}Q", value))
+
+    def _missed(self) -> int:
+        """Execs for which the program didn't run, as it was running there already."""
+        names = ("prog.on_exec", "prog.exit_execve")
+        return sum(libbpf.program_info(self.fds[name]).misses for name in names if name in self.fds)
+
+
+def by_number(stored: Mapping[str, int]) -> tuple[dict[int, dict[str, int]], dict[str, int]]:
+    """What came out of the store: generations by number, oldest first, and what is none of ours."""
+    generations: dict[int, dict[str, int]] = {}
+    strangers = {}
+    for full_name, fd in stored.items():
+        number, _, name = full_name.partition(".")
+        if number.isdigit() and name.partition(".")[0] in ("map", "prog", "link"):
+            generations.setdefault(int(number), {})[name] = fd
+        else:
+            strangers[full_name] = fd
+    return dict(sorted(generations.items())), strangers
+
+
+def check(fds: Mapping[str, int]) -> None:
+    """Raises ValueError that says what is wrong with a generation that came out of the store."""
+    missing = [name for name in _MAP_KINDS if f"map.{name}" not in fds]
+    missing += [name for name in loader.RAW_TRACEPOINTS.values() if f"prog.{name}" not in fds]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} missing")
+    for name, kind in _MAP_KINDS.items():
+        _check_map(name, kind, fds[f"map.{name}"])
+    programs = set()
+    for name, fd in fds.items():
+        if name.startswith("prog."):
+            info = libbpf.program_info(fd)
+            programs.add(info.id)
+            if info.name != name.removeprefix("prog."):
+                raise ValueError(f"{name} is the program {info.name}")
+    for name, fd in fds.items():
+        if name.startswith("link.") and libbpf.link_program(fd) not in programs:
+            raise ValueError(f"{name} runs a program that is not ours")
+
+
+def _check_map(name: str, kind: str, fd: int) -> None:
+    info = libbpf.map_info(fd)
+    sizes = {
+        "config": (4, layout.USER.size),
+        "defaults": (4, layout.USER.size),
+        "counters": (4, 8),
+        "output": (0, 0),
+    }.get(name, (4, info.value_size))
+    if (info.name, info.kind, info.key_size, info.value_size) != (name, kind, *sizes):
+        raise ValueError(f"map {name} is {info}")
+    if name == "ledger" and info.value_size <= layout.LEDGER_SIZE:
+        raise ValueError(f"map {name} has {info.value_size} bytes")

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""bpf/execwatch.h for user space: the one place that has its sizes; a test compares both."""
+
+import struct
+from enum import IntEnum, IntFlag
+
+COMM_SIZE = 16
+MESSAGE_SIZE = 64
+MAX_USERS = 10240
+MAX_CALLERS = 8192
+SCHEMA_SIZE = 1024
+NO_ID = 2**32 - 1
+FILENAME_SIZE = 4128
+INTERP_SIZE = 2048
+NAME_SIZE = 256
+PATH_AREA = 4096
+
+USER = struct.Struct(f"={MESSAGE_SIZE}sI")  # struct user: message, action
+COUNTER_KEY = struct.Struct("=I")
+
+
+class Counter(IntEnum):
+    """enum counter: the keys of map `counters`."""
+
+    SEEN = 0
+    IGNORED = 1
+    LOST = 2
+
+
+class Flag(IntFlag):
+    """record.flags"""
+
+    HAS_COMM = 1
+    TRUNCATED_FILENAME = 2
+    TRUNCATED_ARGV = 4
+    TRUNCATED_CGROUP = 8
+    TRUNCATED_CWD = 16
+    CGROUP_OUTSIDE = 32
+    CWD_UNREACHABLE = 64
+    HAS_CGROUP = 128
+    HAS_CWD = 256
+
+
+# struct record as `name:code` of the struct module. Members called *_len are the lengths of the parts
+# that follow the structure, in this order. The daemon writes this text into the ledger, so that a later
+# one with another layout can read what is still in the ring.
+SCHEMA = (
+    "timestamp:Q flags:I result:i pid:I ppid:I uid:I euid:I gid:I loginuid:I session:I argc:I argv_total:I"
+    " pidns:I mntns:I nspid:I filename_len:I interp_len:I argv_len:I cgroup_len:I cwd_len:I reserved:I"
+    " comm:16s new_comm:16s parent_comm:16s tty:64s message:64s"
+)
+
+# struct ledger: current, digest, schema; then two pages; then the held record
+LEDGER_HEAD = struct.Struct(f"=Q64s{SCHEMA_SIZE}s")
+LEDGER_PAGE = struct.Struct("=10Q")
+LEDGER_SIZE = LEDGER_HEAD.size + 2 * LEDGER_PAGE.size
+
+
+def record_head(schema: str) -> struct.Struct:
+    """The fixed part of a record of this schema. Raises struct.error or ValueError if it isn't one."""
+    return struct.Struct("=" + "".join(field.partition(":")[2] for field in schema.split()))
+
+
+def scratch_size(argv_bytes: int) -> int:
+    """Bytes of the largest record: struct scratch of execwatch.c."""
+    data = FILENAME_SIZE + INTERP_SIZE + argv_bytes + 2 * (PATH_AREA + NAME_SIZE)
+    return (record_head(SCHEMA).size + data + 7) // 8 * 8

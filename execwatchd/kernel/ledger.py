@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon's books in memory that outlives it: counters, how far the ring was read, the record in hand.
+
+A change is one aligned 8-byte store (which page counts), so a kill at any instruction leaves the books
+either before it or after it.
+"""
+
+import mmap
+import struct
+from typing import NamedTuple
+
+from execwatchd.kernel import layout
+
+_WORD = struct.Struct("=Q")
+_PAGES = layout.LEDGER_HEAD.size
+_HELD = layout.LEDGER_SIZE
+
+
+class Page(NamedTuple):
+    """struct ledger_page. Counts, except `handled` (1 + ring position), `held` (bytes), `since` (µs)."""
+
+    forwarded: int = 0
+    malformed: int = 0
+    handled: int = 0
+    held: int = 0
+    reported: int = 0
+    seen: int = 0
+    ignored: int = 0
+    lost: int = 0
+    since: int = 0
+    settled: int = 0
+
+
+class Ledger:
+    """The books in map `ledger`, of `size` bytes; any buffer of that size will do."""
+
+    def __init__(self, memory: mmap.mmap | bytearray) -> None:
+        self._memory = memory
+        current, digest, schema = layout.LEDGER_HEAD.unpack_from(memory)
+        self._current = current & 1
+        self.digest: str = digest.rstrip(b"\0").decode(errors="replace")
+        self.schema: str = schema.rstrip(b"\0").decode(errors="replace")
+        self.page = Page(*layout.LEDGER_PAGE.unpack_from(memory, self._place(self._current)))
+        self.room = len(memory) - _HELD
+
+    @classmethod
+    def of_map(cls, fd: int, value_size: int) -> "Ledger":
+        """Raises OSError if the map can't be mapped."""
+        return cls(mmap.mmap(fd, value_size))
+
+    def begin(self, digest: str, page: Page) -> None:
+        """Name the program and its layout, and set the first page."""
+        layout.LEDGER_HEAD.pack_into(self._memory, 0, self._current, digest.encode(), layout.SCHEMA.encode())
+        self.digest, self.schema = digest, layout.SCHEMA
+        self.commit(page)
+
+    def commit(self, page: Page) -> None:
+        """Make this page the one that counts."""
+        following = self._current ^ 1
+        layout.LEDGER_PAGE.pack_into(self._memory, self._place(following), *page)
+        _WORD.pack_into(self._memory, 0, following)
+        self._current = following
+        self.page = page
+
+    def hold(self, record: bytes, handled: int) -> None:
+        """Keep a record that left the ring; there is room for one. Raises ValueError if it is too long."""
+        if len(record) > self.room or self.page.held:
+            raise ValueError(f"no room for a record of {len(record)} bytes")
+        self._memory[_HELD : _HELD + len(record)] = record
+        self.commit(self.page._replace(held=len(record), handled=handled))
+
+    def held(self) -> bytes:
+        """The record that is kept, or nothing."""
+        return bytes(self._memory[_HELD : _HELD + self.page.held])
+
+    def close(self) -> None:
+        """Unmap; the map stays."""
+        if isinstance(self._memory, mmap.mmap):
+            self._memory.close()
+
+    @staticmethod
+    def _place(page: int) -> int:
+        return _PAGES + page * layout.LEDGER_PAGE.size

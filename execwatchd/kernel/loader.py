@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Compile and load the program with BCC, in a child that hands over file descriptors and ends.
+
+BCC carries LLVM: 124 MiB that it never gives back. The child is forked, not executed, so that a foreground
+run from a directory that only root may enter still works after it has become another user.
+The only module that imports bcc.
+"""
+
+import json
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+from execwatchd.errors import Failure
+from execwatchd.kernel import offsets
+from execwatchd.kernel.options import Options
+
+MAPS = ("config", "defaults", "counters", "output", "ledger")
+RAW_TRACEPOINTS = {"task_rename": "on_task_rename", "sched_process_exec": "on_exec"}
+FAILURE_TRACEPOINTS = {
+    "sys_enter_execve": "enter_execve",
+    "sys_enter_execveat": "enter_execveat",
+    "sys_exit_execve": "exit_execve",
+    "sys_exit_execveat": "exit_execve",
+}
+_LIMIT = 1 << 16
+
+
+def programs(options: Options) -> tuple[list[str], list[str]]:
+    """The functions for raw tracepoints, and those for tracepoints of system calls."""
+    failing = sorted(set(FAILURE_TRACEPOINTS.values())) if options.failures else []
+    return list(RAW_TRACEPOINTS.values()), failing
+
+
+def load(sources: Path, options: Options) -> tuple[dict[str, int], list[str]]:
+    """Descriptors by name (`map.NAME`, `prog.FUNCTION`), and the journal fields that this kernel lacks.
+
+    Nothing is attached yet. Raises Failure with the cause and the remedy.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = os.fork()
+    if not child:
+        ours.close()
+        _child(theirs, sources, options)
+    theirs.close()
+    with ours:
+        message, fds, _flags, _address = socket.recv_fds(ours, _LIMIT, 64)
+    _, status = os.waitpid(child, 0)
+    if not message:
+        raise Failure(
+            f"the loader ended with status {os.waitstatus_to_exitcode(status)} and no word",
+            "out of memory? it needs about 200 MB for a second",
+        )
+    answer = json.loads(message)
+    if "error" in answer:
+        raise Failure(answer["error"], answer["hint"])
+    return dict(zip(answer["names"], fds, strict=True)), answer["absent"]
+
+
+def _child(channel: socket.socket, sources: Path, options: Options) -> NoReturn:
+    try:
+        names, fds, absent = _compile(sources, options)
+        socket.send_fds(channel, [json.dumps({"names": names, "absent": absent}).encode()], fds)
+    except Failure as failure:
+        channel.send(json.dumps({"error": failure.message, "hint": failure.hint}).encode())
+    except BaseException as error:  # whatever it was, the parent must hear of it
+        channel.send(json.dumps({"error": f"the loader failed: {error!r}"[:4000], "hint": ""}).encode())
+    finally:
+        os._exit(0)  # BCC's own clean-up would print, and the kernel's is enough
+
+
+def _compile(sources: Path, options: Options) -> tuple[list[str], list[int], list[str]]:
+    os.environ.clear()
+    os.environ["BCC_KERNEL_SOURCE"] = str(sources / "kernel")
+    os.chdir("/")  # BCC puts -I<current directory> first
+    flags, absent = offsets.flags()
+    said = tempfile.TemporaryFile()  # noqa: SIM115  ends with the process
+    for stream in (1, 2):
+        os.dup2(said.fileno(), stream)
+    bpf = _module(sources, [*flags, *options.flags()], said)
+    names = [f"map.{name}" for name in MAPS]
+    fds = [_map(bpf, name) for name in MAPS]
+    raw, failing = programs(options)
+    kinds = [(name, bpf.RAW_TRACEPOINT) for name in raw] + [(name, bpf.TRACEPOINT) for name in failing]
+    for name, kind in kinds:
+        names.append(f"prog.{name}")
+        fds.append(_program(bpf, name, kind, said))
+    return names, fds, absent
+
+
+def _module(sources: Path, flags: list[str], said: Any) -> Any:
+    try:
+        import bcc  # noqa: PLC0415  only here: it maps LLVM
+    except ImportError as error:
+        raise Failure(
+            f"the BPF compiler collection is missing: {error}",
+            "install python3-bpfcc (Debian, Ubuntu) or python3-bcc (Fedora)",
+        ) from None
+    try:
+        return bcc.BPF(
+            src_file=str(sources / "execwatch.c").encode(),
+            cflags=[f"-I{sources}", "-Wno-macro-redefined", *flags],
+        )
+    except Exception as error:  # bcc raises nothing more exact
+        raise _explained("the program could not be compiled", error, said) from None
+
+
+def _map(bpf: Any, name: str) -> int:
+    from bcc import libbcc  # noqa: PLC0415  loaded by now
+
+    return int(libbcc.lib.bpf_table_fd(bpf.module, name.encode()))
+
+
+def _program(bpf: Any, name: str, kind: int, said: Any) -> int:
+    try:
+        return int(bpf.load_func(name.encode(), kind).fd)
+    except Exception as error:  # bcc raises nothing more exact
+        raise _explained(f"the kernel refused the program {name}", error, said) from None
+
+
+def _explained(what: str, error: Exception, said: Any) -> Failure:
+    """BCC prints why to stderr; its last lines are the verifier's or the compiler's verdict."""
+    said.seek(0)
+    text = said.read().decode(errors="replace")
+    detail = _verdict([line.strip() for line in text.splitlines() if line.strip()]) or str(error)
+    if "confidentiality" in _lockdown():
+        return Failure(
+            f"{what}: the kernel is locked down (confidentiality), which forbids BPF to read its memory",
+            "boot with lockdown=integrity or without it",
+        )
+    if "not permitted" in text + str(error):
+        return Failure(
+            f"{what}: operation not permitted", "it needs CAP_BPF and CAP_PERFMON on Linux 5.19 or newer"
+        )
+    return Failure(f"{what}: {detail}"[:3000], "report it with the output of `uname -r`")
+
+
+def _verdict(lines: list[str]) -> str:
+    """The compiler's first error, or what the verifier says before its last line, which is statistics."""
+    errors = [line for line in lines if "error:" in line]
+    return errors[0] if errors else " / ".join(lines[-3:-1])
+
+
+def _lockdown() -> str:
+    try:
+        text = Path("/sys/kernel/security/lockdown").read_text()
+    except OSError:
+        return ""
+    return text.partition("[")[2].partition("]")[0]

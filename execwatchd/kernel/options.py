@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the program is compiled for: options that take a new one to change, and what names it exactly."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from execwatchd.kernel import layout, libbpf
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`ring_size`: bytes, a power of two. `argv_bytes`: kept of the arguments of one exec."""
+
+    ring_size: int
+    argv_bytes: int = 4096
+    failures: bool = False
+    cwd: bool = False
+
+    def flags(self) -> list[str]:
+        """As compiler flags of bpf/execwatch.c."""
+        pages = self.ring_size // 4096
+        flags = [
+            f"-DARGV_BYTES={self.argv_bytes}",
+            f"-DRING_PAGES={pages}",
+            f"-DCPUS={libbpf.possible_cpus()}",
+        ]
+        return flags + ["-DFAILURES"] * self.failures + ["-DCWD"] * self.cwd
+
+
+def default_ring_size() -> int:
+    """1 MiB for each CPU, at least 4 and at most 128 MiB, as a power of two."""
+    wanted = min(max(libbpf.possible_cpus(), 4), 128)
+    return MIB << (wanted - 1).bit_length()
+
+
+def digest(sources: Path, options: Options) -> str:
+    """64 hexadecimal digits that differ if program, record layout or options do."""
+    state = hashlib.sha256(f"{layout.SCHEMA}\n{options!r}\n{libbpf.possible_cpus()}\n".encode())
+    for name in ("execwatch.h", "execwatch.c"):
+        state.update((sources / name).read_bytes())
+    return state.hexdigest()

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a cgroup's path says of who runs there: systemd's unit, a user's own unit, a container.
+
+The rules are systemd's cg_path_get_unit() and cg_path_get_user_unit(), src/basic/cgroup-util.c, and
+unit_name_is_valid(), src/basic/unit-name.c.
+"""
+
+import re
+from typing import NamedTuple
+
+_TYPES = b"service|socket|target|device|mount|automount|swap|timer|path|slice|scope"
+_UNIT = re.compile(
+    rb"(?!@)(?:[A-Za-z0-9:_.\\-]+|[A-Za-z0-9:_.\\-]*@[A-Za-z0-9:_.\\@-]+)\.(?:" + _TYPES + rb")"
+)
+_SLICE = re.compile(rb"(?!@)[A-Za-z0-9:_.\\-]+\.slice")
+_USER_MANAGER = re.compile(rb"user@[0-9]+\.service|capsule@[A-Za-z0-9:_.\\-]+\.service")
+_SESSION = re.compile(rb"session-[A-Za-z0-9]+\.scope")
+_UNIT_NAME_MAX = 256
+
+_HEX = rb"([0-9a-f]{64})"
+# how container runtimes name the cgroup of a container, below systemd or by themselves
+_CONTAINERS = [
+    re.compile(pattern)
+    for pattern in (
+        rb"(?:docker|libpod|cri-containerd|crio|containerd|nerdctl|buildkit)-" + _HEX + rb"\.scope",
+        rb"libpod-(?:payload-)?" + _HEX,
+        _HEX,
+        rb"lxc\.payload\.([^/]+)",
+        rb"machine-([^/]+)\.scope",
+        rb"systemd-nspawn@([^/]+)\.service",
+    )
+]
+_LXC = re.compile(rb"/lxc/([^/]+)")
+
+
+class Place(NamedTuple):
+    """Each is empty where the path names none. `container`: the runtime's id, or its name for lxc, nspawn."""
+
+    path: bytes
+    unit: bytes = b""
+    user_unit: bytes = b""
+    container: bytes = b""
+
+
+def path(components: bytes) -> bytes:
+    """The path of components from the leaf up, each ended by NUL, as the kernel side sends them."""
+    return b"/" + b"/".join(reversed([name for name in components.split(b"\0") if name not in (b"", b"/")]))
+
+
+def place(full: bytes) -> Place:
+    """What systemd, and the usual container runtimes, would say of this path."""
+    names = [name for name in full.split(b"/") if name]
+    return Place(full, _unit(names), _user_unit(names), _container(full, names))
+
+
+def _unit(names: list[bytes]) -> bytes:
+    rest = _skip_slices(names)
+    unit = _unescape(rest[0]) if rest else b""
+    return unit if _is_unit(unit) and not unit.endswith(b".slice") else b""
+
+
+def _user_unit(names: list[bytes]) -> bytes:
+    rest = _skip_slices(names)
+    if rest and (_USER_MANAGER.fullmatch(rest[0]) or _SESSION.fullmatch(rest[0])):
+        return _unit(rest[1:])
+    return b""
+
+
+def _skip_slices(names: list[bytes]) -> list[bytes]:
+    for i, name in enumerate(names):
+        if not _is_unit(_unescape(name)) or not _SLICE.fullmatch(_unescape(name)):
+            return names[i:]
+    return []
+
+
+def _is_unit(name: bytes) -> bool:
+    return len(name) < _UNIT_NAME_MAX and bool(_UNIT.fullmatch(name))
+
+
+def _unescape(name: bytes) -> bytes:
+    """systemd puts an underscore before a name that the kernel's own files could have."""
+    return name.removeprefix(b"_")
+
+
+def _container(full: bytes, names: list[bytes]) -> bytes:
+    for name in reversed(names):
+        for pattern in _CONTAINERS:
+            match = pattern.fullmatch(name)
+            if match:
+                return match[1]
+    lxc = _LXC.search(full)
+    return lxc[1] if lxc else b""

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A record of the ring as values: struct record of bpf/execwatch.h, of this version or an earlier one."""
+
+import struct
+from operator import itemgetter
+from typing import NamedTuple
+
+from execwatchd.kernel import layout
+
+
+class MalformedError(ValueError):
+    """Bytes that are no record of this layout."""
+
+
+class Record(NamedTuple):
+    """One exec. Strings are raw bytes; ids as in struct record; `result` 0 or the negative errno.
+
+    `argv`: each argument ended by NUL. `cgroup`, `cwd`: components from the leaf up, each ended by NUL.
+    """
+
+    timestamp: int
+    flags: int
+    result: int
+    pid: int
+    ppid: int
+    uid: int
+    euid: int
+    gid: int
+    loginuid: int
+    session: int
+    argc: int
+    argv_total: int
+    pidns: int
+    mntns: int
+    nspid: int
+    comm: bytes
+    new_comm: bytes
+    parent_comm: bytes
+    tty: bytes
+    message: bytes
+    filename: bytes
+    interp: bytes
+    argv: bytes
+    cgroup: bytes
+    cwd: bytes
+
+
+_PARTS = ("filename", "interp", "argv", "cgroup", "cwd")
+# what a member is that an earlier layout lacks; 0 where nothing is said here
+_ABSENT: dict[str, int | bytes] = {
+    "loginuid": layout.NO_ID,
+    "session": layout.NO_ID,
+    **dict.fromkeys(("comm", "new_comm", "parent_comm", "tty", "message"), b"\0"),
+    **dict.fromkeys(_PARTS, b""),
+}
+
+
+class Decoder:
+    """Reads records of one schema. Raises ValueError if the schema is none that this version can read."""
+
+    def __init__(self, schema: str = layout.SCHEMA) -> None:
+        names = [field.partition(":")[0] for field in schema.split()]
+        self._parts = [name.removesuffix("_len") for name in names if name.endswith("_len")]
+        unknown = [name for name in Record._fields if name not in (*names, *self._parts)]
+        if "filename" in unknown or "pid" in unknown:
+            raise ValueError(f"no schema of a record: {schema[:80]!r}")
+        self._head = layout.record_head(schema)
+        self._lengths = itemgetter(*(i for i, name in enumerate(names) if name.endswith("_len")))
+        self._absent = tuple(_ABSENT.get(name, 0) for name in unknown)
+        order = [*names, *self._parts, *unknown]
+        self._pick = itemgetter(*(order.index(name) for name in Record._fields))
+
+    def __call__(self, data: bytes) -> Record:
+        """Raises MalformedError."""
+        try:
+            values = self._head.unpack_from(data)
+        except struct.error:
+            raise MalformedError(f"{len(data)} bytes are too few for a record") from None
+        at = self._head.size
+        parts = []
+        for length in self._lengths(values):
+            parts.append(data[at : at + length])
+            at += length
+        if len(data) < at:
+            raise MalformedError(f"{len(data)} bytes, of which the record's parts have {at}")
+        return Record(*self._pick((*values, *parts, *self._absent)))

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Ring to journal, one record at a time, at the pace of whichever is slower; nothing waits but the ring.
+
+libbpf has consumed a record once the callback returns. So the callback either hands it to the journal or
+holds it in the ledger, and writes down which, before it returns.
+"""
+
+import asyncio
+import ctypes
+import logging
+from collections.abc import Callable
+
+from execwatchd.kernel.generation import Generation
+from execwatchd.kernel.hooks import Hooks
+from execwatchd.kernel.libbpf import RingBuffer
+from execwatchd.stream import entry
+from execwatchd.stream.decode import Decoder, MalformedError, Record
+from execwatchd.stream.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+# A wake-up costs more than an event: what comes within this time of the last pass is read in one.
+PAUSE = 0.03  # s
+_BATCH = 256  # records before the loop gets a turn
+
+
+class Reader:
+    """Reads one generation's ring into the outbox, with its ledger as the only memory."""
+
+    def __init__(
+        self,
+        generation: Generation,
+        outbox: Outbox,
+        seen: Callable[[Record], None] | None = None,
+    ) -> None:
+        self._generation = generation
+        self._ledger = generation.ledger
+        self._decode = Decoder(self._ledger.schema)
+        self._outbox = outbox
+        self._seen = seen
+        self._left = 0
+        self.stalled = False
+        self.progress = False
+        self.ring = RingBuffer(generation.fds["map.output"], self._record)
+
+    def read(self) -> bool:
+        """Up to a batch of records. True: the ring is empty. `stalled`: the journal takes none now.
+
+        `progress`: whether it read any.
+        """
+        before = self._ledger.page
+        self.stalled = not self._send_held()
+        self._left = _BATCH
+        empty = not self.stalled and self.ring.consume() >= 0
+        self.progress = self._ledger.page is not before
+        return empty
+
+    def is_final(self) -> bool:
+        """Nothing can come into this ring any more."""
+        return self._generation.is_final()
+
+    def close(self) -> None:
+        """Unmap the ring."""
+        self.ring.close()
+
+    def _send_held(self) -> bool:
+        page = self._ledger.page
+        return not page.held or self._forward(self._ledger.held(), page.handled)
+
+    def _record(self, address: int, size: int) -> int:
+        """libbpf's callback: an exception would be lost in C, so none may leave it."""
+        handled = self._generation.read_position() + 1
+        if handled == self._ledger.page.handled:
+            return 0  # sent or held just before a kill, and only not consumed
+        data = ctypes.string_at(address, size)
+        if not self._forward(data, handled):
+            self._ledger.hold(data, handled)
+            self.stalled = True
+            return -1
+        self._left -= 1
+        return 0 if self._left else -1
+
+    def _forward(self, data: bytes, handled: int) -> bool:
+        """False: the journal takes none now."""
+        page = self._ledger.page
+        try:
+            record = self._decode(data)
+            datagram = entry.encode(record)
+        except Exception as error:  # one bad record must not stop the stream
+            if not isinstance(error, MalformedError):
+                log.exception("a record of %d bytes could not be written", len(data))
+            else:
+                log.error("a record could not be read, it counts as lost: %s", error)  # noqa: TRY400
+            self._ledger.commit(page._replace(malformed=page.malformed + 1, handled=handled, held=0))
+            return True
+        if not self._outbox.send(datagram):
+            return False
+        self._ledger.commit(page._replace(forwarded=page.forwarded + 1, handled=handled, held=0))
+        if self._seen:
+            self._seen(record)
+        return True
+
+
+class Drain:
+    """Runs the readers from the loop: former rings first, then the current one, for ever.
+
+    `wait_writable(callback)`: call back once when the journal may take entries again.
+    `on_empty`: called whenever the current ring was read to its end.
+    """
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        outbox: Outbox,
+        wait_writable: Callable[[Callable[[], None]], None],
+        on_empty: Callable[[], None],
+        seen: Callable[[Record], None] | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._hooks = hooks
+        self._wait_writable = wait_writable
+        self._on_empty = on_empty
+        self._readers = [Reader(one, outbox, seen) for one in (*hooks.former, hooks.current)]
+        self._pending: asyncio.Handle | None = None
+        self.stalled = False
+        self.passes = 0  # how often a pass read something: the watchdog's proof of progress
+
+    def start(self) -> None:
+        """Begin with what waits already."""
+        self._pass()
+
+    def stop(self) -> None:
+        """No more passes; what is in the rings stays there."""
+        if self._pending:
+            self._pending.cancel()
+        self._loop.remove_reader(self._readers[-1].ring.epoll_fd)
+        for reader in self._readers:
+            reader.close()
+
+    def _pass(self) -> None:
+        self._pending = None
+        reader = self._readers[0]
+        empty = reader.read()
+        self.passes += reader.progress
+        self.stalled = reader.stalled
+        if reader.stalled:
+            self._wait_writable(self._pass)
+        elif not empty:
+            self._pending = self._loop.call_soon(self._pass)
+        elif len(self._readers) > 1:
+            self._finish_former(reader)
+        else:
+            self._on_empty()
+            self._rest(read_something=reader.progress)
+
+    def _finish_former(self, reader: Reader) -> None:
+        """On to the next ring, once nothing can come into this one any more."""
+        if not reader.is_final():
+            self._pending = self._loop.call_later(PAUSE, self._pass)
+            return
+        self._readers.pop(0).close()
+        if len(self._readers) == 1:
+            self._hooks.settle()
+        self._pending = self._loop.call_soon(self._pass)
+
+    def _rest(self, *, read_something: bool) -> None:
+        """Wait a little where there was something, else until there is."""
+        if read_something:
+            self._pending = self._loop.call_later(PAUSE, self._pass)
+        else:
+            self._loop.add_reader(self._readers[0].ring.epoll_fd, self._wake)
+
+    def _wake(self) -> None:
+        self._loop.remove_reader(self._readers[0].ring.epoll_fd)
+        self._pass()

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""journald's own socket, never waited for: a stalled journal must not stop the loop.
+
+systemd-python's `journal.send` would: it holds the interpreter's lock while it blocks.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+SOCKET = Path("/run/systemd/journal/socket")
+_BUFFER = 8 << 20  # bytes; the kernel grants at most net.core.wmem_max
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_FULL = {errno.EAGAIN, errno.ENOBUFS}
+_TOO_LONG = {errno.EMSGSIZE}
+
+
+class Journal:
+    """A connected datagram socket. `send` says whether the entry was accepted."""
+
+    def __init__(self, path: Path = SOCKET) -> None:
+        self._path = path
+        self._socket: socket.socket | None = None
+
+    def open(self) -> bool:
+        """Connect, if that isn't done yet; False: nobody listens there now."""
+        if self._socket:
+            return True
+        new = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            new.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+            new.connect(str(self._path))
+        except OSError:
+            new.close()
+            return False
+        self._socket = new
+        return True
+
+    def fileno(self) -> int:
+        """To wait until it is writable; -1: not connected."""
+        return self._socket.fileno() if self._socket else -1
+
+    def send(self, datagram: bytes) -> bool:
+        """One entry. False: not now; wait for the socket, or open it again where it has none."""
+        if not self._socket:
+            return False
+        try:
+            self._socket.send(datagram)
+        except OSError as error:
+            return self._refused(error, datagram)
+        return True
+
+    def _refused(self, error: OSError, datagram: bytes) -> bool:
+        if error.errno in _TOO_LONG:
+            return self._send_file(datagram)
+        if error.errno not in _FULL:
+            self.close()  # journald is gone, or another one sits on the path
+        return False
+
+    def _send_file(self, datagram: bytes) -> bool:
+        """What exceeds a datagram goes as a sealed file, as the protocol has it."""
+        assert self._socket
+        fd = os.memfd_create("execwatchd-entry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(datagram)
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+            socket.send_fds(self._socket, [b""], [fd])
+        except OSError as error:
+            if error.errno not in _FULL:
+                self.close()
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def close(self) -> None:
+        """Until the next `open`."""
+        if self._socket:
+            self._socket.close()
+        self._socket = None

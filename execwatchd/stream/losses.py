@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every loss is told once, with its exact count: in the journal, then by the signal."""
+
+import time
+from collections.abc import Callable
+
+from execwatchd.kernel.hooks import Hooks
+from execwatchd.kinds import Kind
+from execwatchd.stream import entry
+from execwatchd.stream.outbox import Outbox
+
+_EVERY = 30.0  # s, while the ring never gets empty
+
+
+class Losses:
+    """Compares what the kernel and the ledger call lost with what was told."""
+
+    def __init__(self, hooks: Hooks, outbox: Outbox, signal: Callable[[int], None]) -> None:
+        self._hooks = hooks
+        self._outbox = outbox
+        self._signal = signal
+        self._told_at = time.monotonic()
+
+    def tell(self) -> None:
+        """Called when the ring is empty: a stall's losses are one entry."""
+        if self._hooks.former:
+            return
+        lost = self._hooks.counters().lost
+        books = self._hooks.current.ledger
+        count = lost - books.page.reported
+        if count <= 0 or not self._outbox.send(_entry(count, self._hooks.ring_size)):
+            return
+        books.commit(books.page._replace(reported=lost))  # after it was sent: twice rather than never
+        self._told_at = time.monotonic()
+        self._signal(count)
+
+    def tell_if_late(self) -> None:
+        """Called now and then: an overload that never ends must not hide its losses."""
+        if time.monotonic() - self._told_at > _EVERY:
+            self.tell()
+
+
+def _entry(count: int, ring_size: int) -> bytes:
+    text = f"{count} execs were not recorded: the ring of {ring_size >> 10} KiB was full; raise ring_size"
+    fields: dict[str, str | int] = {"MESSAGE_ID": Kind.EVENTS_LOST.value, "EXECWATCH_LOST": count}
+    return entry.log_entry(4, text, fields)

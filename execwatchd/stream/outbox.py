@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Where entries leave: the events, and the daemon's own log before them, by whatever sinks there are."""
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from execwatchd.stream import entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ROOM = 1000  # log entries that wait while the journal stalls
+_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+
+
+class Sink(Protocol):
+    """A way out that never blocks."""
+
+    def send(self, datagram: bytes) -> bool:
+        """False: not accepted now."""
+
+
+class Outbox:
+    """The daemon's own entries wait here in order while the sink takes none; events wait in the ring."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._waiting: deque[bytes] = deque(maxlen=_ROOM)
+        self._dropped = 0
+        self.on_stall: Callable[[], None] | None = None
+
+    def send(self, datagram: bytes) -> bool:
+        """An event, behind all that waits. False: not accepted; it stays the caller's."""
+        return self.flush() and self._sink.send(datagram)
+
+    def post(self, datagram: bytes) -> None:
+        """An entry of our own: now, or when the sink takes entries again."""
+        if self.flush() and self._sink.send(datagram):
+            return
+        self._dropped += len(self._waiting) == _ROOM
+        self._waiting.append(datagram)
+        if self.on_stall:
+            self.on_stall()
+
+    def flush(self) -> bool:
+        """Send what waits; True: nothing does any more."""
+        while self._waiting:
+            if not self._sink.send(self._waiting[0]):
+                return False
+            self._waiting.popleft()
+        if self._dropped:
+            dropped, self._dropped = self._dropped, 0
+            self.post(entry.log_entry(4, f"{dropped} log lines dropped while the journal stalled", {}))
+            return not self._waiting
+        return True
+
+
+class LogHandler(logging.Handler):
+    """The daemon's log as journal entries; `extra=kinds.entry(…)` adds their fields."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        super().__init__()
+        self._outbox = outbox
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queued, never waited for."""
+        priority = next((p for level, p in _PRIORITIES if record.levelno >= level), 7)
+        fields = {**getattr(record, "journal", {}), "CODE_FUNC": record.funcName or "", "LOGGER": record.name}
+        self._outbox.post(entry.log_entry(priority, self.format(record), fields))
