@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The one door: every method call and every read or write of a property comes in here.
+
+What anyone may have is answered at once. Everything else is a task: arguments checked, then the bus says who
+calls, polkit whether they may, and only then it is done.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from execwatchd.control import wire
+from execwatchd.control.authority import Authority, Caller, CallerGone
+from execwatchd.control.connection import MAX_BODY, Connection, Disconnected
+from execwatchd.control.errors import (
+    AccessDenied,
+    ControlError,
+    InteractiveAuthorizationRequired,
+    Internal,
+    InvalidArgs,
+    InvalidMessage,
+    LimitsExceeded,
+)
+from execwatchd.control.manager import METHODS, PROPERTIES, Manager
+from execwatchd.control.members import Method
+from execwatchd.control.refusals import Refusals
+from execwatchd.control.routes import (
+    INTERFACE,
+    ROUTES,
+    check_properties_interface,
+    interface_of,
+    introspection,
+    property_of,
+    writing,
+)
+from execwatchd.control.values import quoted
+from execwatchd.control.wire import Call
+
+log = logging.getLogger(__name__)
+
+MAX_CALLS = 1024
+MAX_CALLS_PER_UID = 256  # as many as the bus lets a user have connections; UID 0 may have all
+
+_REFUSALS = (AccessDenied, InteractiveAuthorizationRequired, LimitsExceeded)
+_MACHINE_ID = Path("/etc/machine-id")
+
+
+class Door:
+    """Takes the calls of one connection to a manager."""
+
+    def __init__(
+        self, connection: Connection, manager: Manager, authority: Authority, refusals: Refusals
+    ) -> None:
+        self._connection = connection
+        self._manager = manager
+        self._authority = authority
+        self._refusals = refusals
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._inside: Counter[int] = Counter()
+        connection.receive = self.receive
+
+    def receive(self, call: Call) -> None:
+        """Answers a call, now or by a task; never raises."""
+        try:
+            self._enter(call)
+        except Exception as error:
+            self._refuse(call, error)
+
+    async def close(self) -> None:
+        """Ends all tasks."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _enter(self, call: Call) -> None:
+        interface = interface_of(call)
+        takes, returns = ROUTES[interface][call.member]
+        arguments = _arguments(call, takes)
+        if interface == INTERFACE:
+            self._start(call, METHODS[call.member], arguments)
+        elif call.member == "Set":
+            self._start(call, *_write(*arguments))
+        else:
+            self._connection.reply(call, returns, self._known(call, *arguments))
+
+    def _known(self, call: Call, *arguments: str) -> list[object]:
+        """What anyone may know, and takes no time to find."""
+        match call.member:
+            case "Introspect":
+                return [introspection(call.path)]
+            case "Get":
+                return [self._value(*arguments)]
+            case "GetAll":
+                return [self._values(*arguments)]
+            case "GetMachineId":
+                return [_MACHINE_ID.read_text(encoding="ascii").strip()]
+        return []  # Ping
+
+    def _value(self, interface: str, name: str) -> object:
+        found = property_of(interface, name)
+        return wire.variant(found.signature, found.read(self._manager, self._manager.status.counters()))
+
+    def _values(self, interface: str) -> dict[str, object]:
+        check_properties_interface(interface)
+        if interface not in (INTERFACE, ""):
+            return {}
+        counters = self._manager.status.counters()  # once, so that the numbers agree
+        return {
+            name: wire.variant(prop.signature, prop.read(self._manager, counters))
+            for name, prop in PROPERTIES.items()
+        }
+
+    def _start(self, call: Call, method: Method, arguments: list[Any]) -> None:
+        checked = [check(value) for check, value in zip(method.checks, arguments, strict=True)]
+        if len(self._tasks) >= MAX_CALLS:
+            raise LimitsExceeded(f"{MAX_CALLS} calls are waiting already")
+        task = asyncio.create_task(self._serve(call, method, checked), name=f"call of {call.member}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, call: Call, method: Method, arguments: list[Any]) -> None:
+        caller = None
+        try:
+            caller = await self._authority.identify(call)
+            with self._place(caller.uid):
+                needed = method.needs(caller, *arguments)
+                if needed:
+                    await self._authority.require(caller, needed)
+                value = await method.run(self._manager, caller, *arguments)
+            self._connection.reply(call, method.result, [value] if method.result else [])
+        except (CallerGone, Disconnected):
+            pass  # nobody is there to be told
+        except Exception as error:
+            self._refuse(call, error, caller)
+
+    @contextmanager
+    def _place(self, uid: int) -> Iterator[None]:
+        if uid and self._inside[uid] >= MAX_CALLS_PER_UID:
+            raise LimitsExceeded(f"{MAX_CALLS_PER_UID} calls of UID {uid} are waiting already")
+        self._inside[uid] += 1
+        try:
+            yield
+        finally:
+            self._inside[uid] -= 1
+            if not self._inside[uid]:
+                del self._inside[uid]
+
+    def _refuse(self, call: Call, error: Exception, caller: Caller | None = None) -> None:
+        if not isinstance(error, ControlError):
+            log.error("A call of %s failed", quoted(call.member), exc_info=error)
+            error = Internal("an internal error; the daemon's log has it")
+        if isinstance(error, _REFUSALS):
+            who = caller or f"somebody ({call.sender})"
+            self._refusals.add(caller.uid if caller else None, f"{call.member} by {who}: {error}")
+        self._connection.refuse(call, error.bus_name, str(error))
+
+
+def _arguments(call: Call, takes: str) -> list[Any]:
+    if call.signature != takes:
+        raise InvalidArgs(
+            f"{call.member} takes arguments of the types {takes!r}, not {quoted(call.signature)}"
+        )
+    if call.arguments is None:
+        # Only a string can be that large.
+        error = InvalidMessage if call.member == "SetMessage" else InvalidArgs
+        raise error(f"{call.size} bytes of arguments are too many: at most {MAX_BODY} are looked at")
+    return call.arguments
+
+
+def _write(interface: str, name: str, value: tuple[str, Any]) -> tuple[Method, list[Any]]:
+    method = writing(interface, name)
+    signature, content = value
+    if signature != method.signature:
+        raise InvalidArgs(f"the property {name} has the type {method.signature!r}, not {quoted(signature)}")
+    return method, [content]
