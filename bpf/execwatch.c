@@ -14,16 +14,24 @@ struct scratch {
   char data[DATA_SIZE];
 };
 
+/*
+ * The caller's comm between task_rename and sched_process_exec, by task pointer: a thread that isn't the
+ * leader changes its id when it execs. A hash map costs a microsecond here, so each task has a slot of an
+ * array, and the hash map only what finds its slot taken. Two tasks that write one slot in the same
+ * nanoseconds leave a wrong check, and then no comm rather than another's.
+ */
 struct caller {
-  char comm[COMM_SIZE];
+  u64 task;
+  u64 comm[COMM_SIZE / 8];
+  u64 check;
 };
 
 BPF_TABLE("hash", u32, struct user, config, MAX_USERS);
 BPF_ARRAY(defaults, struct user, 1);
-BPF_PERCPU_ARRAY(counters, u64, COUNTERS);
+BPF_PERCPU_ARRAY(counters, struct counters, 1);
 BPF_RINGBUF_OUTPUT(output, RING_PAGES);
-/* by task pointer: a thread that isn't the leader changes its id when it execs */
-BPF_TABLE("lru_hash", u64, struct caller, callers, MAX_CALLERS);
+BPF_ARRAY(callers, struct caller, MAX_CALLERS);
+BPF_TABLE("lru_hash", u64, struct caller, more_callers, MAX_CALLERS);
 /* by CPU: a per-CPU map's value may not exceed 32 KiB; one program runs once on a CPU at a time */
 BPF_ARRAY(exec_scratch, struct scratch, CPUS);
 
@@ -44,12 +52,11 @@ static __always_inline u64 pointer(u64 base, u32 offset)
   return value;
 }
 
-static __always_inline void count(u32 which)
+/* this CPU's own */
+static __always_inline struct counters *own_counters(void)
 {
-  int index = which;
-  u64 *value = counters.lookup(&index);
-  if (value)
-    *value += 1; /* this CPU's own */
+  int zero = 0;
+  return counters.lookup(&zero);
 }
 
 static __always_inline struct user *user_of(u32 uid)
@@ -222,13 +229,13 @@ static __always_inline u64 put_paths(struct record *record, char *data, u64 used
   return used + length;
 }
 
-static __always_inline void send(void *ctx, struct scratch *scratch, u64 data_length)
+static __always_inline void send(void *ctx, struct counters *counted, struct scratch *scratch, u64 data_length)
 {
   asm volatile("" : "+r"(data_length));
   if (data_length > DATA_SIZE)
     data_length = DATA_SIZE;
   if (output.ringbuf_output(scratch, sizeof(struct record) + data_length, 0))
-    count(COUNT_LOST);
+    counted->lost += 1;
 }
 
 static __always_inline void put_process(struct record *record, u64 task, u32 uid, struct user *user)
@@ -240,21 +247,38 @@ static __always_inline void put_process(struct record *record, u64 task, u32 uid
   put_tty(record, task);
 }
 
+static __always_inline struct caller *slot_of(u64 task)
+{
+  int slot = (task >> 6) * 0x9e3779b1 >> 7 & (MAX_CALLERS - 1); /* task_struct is aligned to 64 bytes */
+  return callers.lookup(&slot);
+}
+
+static __always_inline u64 check_of(struct caller *caller)
+{
+  return ((caller->task ^ caller->comm[0]) * 0x9e3779b97f4a7c15 ^ caller->comm[1]) + 1;
+}
+
 static __always_inline void put_caller(struct record *record, u64 task)
 {
-  struct caller *caller = callers.lookup(&task);
+  struct caller *slot = slot_of(task), *caller = slot;
+  if (!slot || slot->task != task)
+    caller = more_callers.lookup(&task);
   if (!caller)
     return;
-  record->flags |= HAS_COMM;
-  __builtin_memcpy(record->comm, caller->comm, COMM_SIZE);
-  callers.delete(&task);
+  if (caller->check == check_of(caller)) {
+    record->flags |= HAS_COMM;
+    __builtin_memcpy(record->comm, caller->comm, COMM_SIZE);
+  }
+  if (caller == slot)
+    slot->task = 0;
+  else
+    more_callers.delete(&task);
 }
 
 /* task_rename fires inside an exec just before comm changes: the only place that still has the caller's */
 int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
   u64 task = ctx->args[0];
-  struct caller caller = {};
 
   if (task != bpf_get_current_task())
     return 0;
@@ -264,8 +288,13 @@ int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
   if (!(bits & IN_EXECVE_BIT))
     return 0; /* prctl(PR_SET_NAME) */
 #endif
+  struct caller caller = {.task = task}, *slot = slot_of(task);
   READ(caller.comm, task, task_struct__comm);
-  callers.update(&task, &caller);
+  caller.check = check_of(&caller);
+  if (slot && (!slot->task || slot->task == task))
+    *slot = caller;
+  else
+    more_callers.update(&task, &caller);
   return 0;
 }
 
@@ -274,17 +303,22 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
   u64 task = bpf_get_current_task(), bprm = ctx->args[2];
   u32 uid = bpf_get_current_uid_gid();
   int cpu = bpf_get_smp_processor_id();
+  struct counters *counted = own_counters();
 
-  count(COUNT_SEEN);
+  if (!counted) /* cannot be: it is an array */
+    return 0;
+  counted->seen += 1;
   struct user *user = user_of(uid);
   if (user && user->action == ACTION_IGNORE) {
-    callers.delete(&task);
-    count(COUNT_IGNORED);
+    counted->ignored += 1;
+    struct caller *slot = slot_of(task);
+    if (slot && slot->task == task)
+      slot->task = 0;
     return 0;
   }
   struct scratch *scratch = exec_scratch.lookup(&cpu);
-  if (!scratch || !user) { /* neither can be: both are arrays */
-    count(COUNT_LOST);
+  if (!scratch || !user) { /* nor can these */
+    counted->lost += 1;
     return 0;
   }
   struct record *record = &scratch->record;
@@ -306,7 +340,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
   length = put_argv(record, data + used, task);
   record->argv_len = length;
   used += length;
-  send(ctx, scratch, put_paths(record, data, used, task));
+  send(ctx, counted, scratch, put_paths(record, data, used, task));
   return 0;
 }
 
@@ -404,17 +438,18 @@ int exit_execve(struct sys_exit *ctx)
     tried = *attempt;
     attempts.delete(&task);
   }
-  if (ctx->result >= 0)
+  struct counters *counted = own_counters();
+  if (ctx->result >= 0 || !counted)
     return 0;
-  count(COUNT_SEEN);
+  counted->seen += 1;
   struct user *user = user_of(uid);
   if (user && user->action == ACTION_IGNORE) {
-    count(COUNT_IGNORED);
+    counted->ignored += 1;
     return 0;
   }
   struct failed_scratch *failed = failed_scratch.lookup(&cpu);
   if (!failed || !user) {
-    count(COUNT_LOST);
+    counted->lost += 1;
     return 0;
   }
   struct scratch *scratch = &failed->scratch;
@@ -436,7 +471,7 @@ int exit_execve(struct sys_exit *ctx)
   u64 length = put_user_argv(record, data + used, tried.argv);
   record->argv_len = length;
   used += length;
-  send(ctx, scratch, put_paths(record, data, used, task));
+  send(ctx, counted, scratch, put_paths(record, data, used, task));
   return 0;
 }
 #endif

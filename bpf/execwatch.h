@@ -15,7 +15,7 @@
 #define PATH_AREA 4096        /* all components of a cgroup or of a working directory; a power of two */
 #define MAX_DEPTH 64          /* components */
 #define MAX_USERS 10240       /* UIDs with a message or an action of their own */
-#define MAX_CALLERS 8192      /* execs between their task_rename and their sched_process_exec */
+#define MAX_CALLERS 8192      /* execs between two of their hooks; a power of two */
 #define MAX_FAILED_ARGS 64    /* arguments read of an exec that failed */
 
 enum action { ACTION_RECORD, ACTION_IGNORE };
@@ -26,8 +26,13 @@ struct user {
   __u32 action;
 };
 
-/* map `counters` (per-CPU array of __u64): at rest, seen = ignored + lost + records that left the ring */
-enum counter { COUNT_SEEN, COUNT_IGNORED, COUNT_LOST, COUNTERS };
+/* map `counters` (per-CPU array of one): at rest, seen = ignored + lost + records that left the ring. New
+ * members go to the end: a newer daemon reads this of an older one. */
+struct counters {
+  __u64 seen;
+  __u64 ignored;
+  __u64 lost;
+};
 
 /* record.flags */
 #define HAS_COMM 1         /* comm is the caller's; not set: the rename was not seen */

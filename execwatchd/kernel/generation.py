@@ -114,19 +114,19 @@ class Generation:
         """All that was counted since `ledger.page.since`, predecessors included."""
         page = self.ledger.page
         missed = self._missed()
-        lost = page.lost + self._count(layout.Counter.LOST) + missed + page.malformed
+        seen, ignored, lost = self._counted()
         return Counters(
-            seen=page.seen + self._count(layout.Counter.SEEN) + missed,
+            seen=page.seen + seen + missed,
             forwarded=page.forwarded,
-            ignored=page.ignored + self._count(layout.Counter.IGNORED),
-            lost=lost,
+            ignored=page.ignored + ignored,
+            lost=page.lost + lost + missed + page.malformed,
             ring_fill=self.ring_fill() + page.held,
         )
 
     def check_access(self) -> None:
         """Raises Failure if the kernel wants a capability for what this process does all the time."""
         try:
-            self._count(layout.Counter.SEEN)
+            self._counted()
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EACCES):
                 raise
@@ -134,9 +134,11 @@ class Generation:
                 "this kernel lets only CAP_BPF read a map by its descriptor", "Linux 5.19 or newer is needed"
             ) from None
 
-    def _count(self, which: layout.Counter) -> int:
-        value = self._counters.get(layout.COUNTER_KEY.pack(which)) or b""
-        return sum(struct.unpack(f"={len(value) // 8}Q", value))
+    def _counted(self) -> tuple[int, int, int]:
+        """What the program counted itself, of all CPUs: seen, ignored, lost."""
+        value = self._counters.get(bytes(4)) or b""
+        seen, ignored, lost = map(sum, zip(*layout.COUNTERS.iter_unpack(value), strict=True))
+        return seen, ignored, lost
 
     def _missed(self) -> int:
         """Execs for which the program didn't run, as it was running there already."""
@@ -182,7 +184,7 @@ def _check_map(name: str, kind: str, fd: int) -> None:
     sizes = {
         "config": (4, layout.USER.size),
         "defaults": (4, layout.USER.size),
-        "counters": (4, 8),
+        "counters": (4, layout.COUNTERS.size),
         "output": (0, 0),
     }.get(name, (4, info.value_size))
     if (info.name, info.kind, info.key_size, info.value_size) != (name, kind, *sizes):

@@ -2,7 +2,7 @@
 """bpf/execwatch.h for user space: the one place that has its sizes; a test compares both."""
 
 import struct
-from enum import IntEnum, IntFlag
+from enum import IntFlag
 
 COMM_SIZE = 16
 MESSAGE_SIZE = 64
@@ -16,15 +16,7 @@ NAME_SIZE = 256
 PATH_AREA = 4096
 
 USER = struct.Struct(f"={MESSAGE_SIZE}sI")  # struct user: message, action
-COUNTER_KEY = struct.Struct("=I")
-
-
-class Counter(IntEnum):
-    """enum counter: the keys of map `counters`."""
-
-    SEEN = 0
-    IGNORED = 1
-    LOST = 2
+COUNTERS = struct.Struct("=3Q")  # struct counters: seen, ignored, lost
 
 
 class Flag(IntFlag):
