@@ -4,12 +4,10 @@
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
+from contextlib import AbstractContextManager
 
-from execwatchd.ctl.bus import connect
 from execwatchd.ctl.cli import parse
-from execwatchd.ctl.journal import open_journal
-from execwatchd.ctl.ports import EXIT_INTERRUPTED, Tools
+from execwatchd.ctl.ports import EXIT_INTERRUPTED, Journal, Manager, Source, Tools
 from execwatchd.ctl.terminal import console, printable
 from execwatchd.errors import Failure
 
@@ -40,7 +38,22 @@ def _run(arguments: Sequence[str], tools: Tools | None) -> int:
 
 
 def _tools() -> Tools:
-    return Tools(console(sys.stdout), connect, partial(open_journal, hangup=sys.stdout.fileno()))
+    return Tools(console(sys.stdout), _manager, _journal)
+
+
+# A command needs one end or the other, and each takes as long to import as a command takes to run.
+
+
+def _manager() -> AbstractContextManager[Manager]:
+    from execwatchd.ctl.bus import connect  # noqa: PLC0415
+
+    return connect()
+
+
+def _journal(source: Source) -> AbstractContextManager[Journal]:
+    from execwatchd.ctl.journal import open_journal  # noqa: PLC0415
+
+    return open_journal(source, hangup=sys.stdout.fileno())
 
 
 if __name__ == "__main__":

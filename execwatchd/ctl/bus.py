@@ -149,4 +149,4 @@ async def _connected() -> MessageBus:
 
 
 async def _close(bus: MessageBus) -> None:
-    bus.disconnect()  # type: ignore[no-untyped-call]
+    bus.disconnect()

@@ -13,7 +13,7 @@ from execwatchd.kinds import Kind
 PREFIX = "EXECWATCH_"
 KINDS = {Kind.EXEC.value: "exec", Kind.EXEC_FAILED.value: "failed", Kind.EVENTS_LOST.value: "lost"}
 NUMBERS = (
-    *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "RESULT"),
+    *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "ARGV_BYTES", "RESULT"),
     *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST"),
 )
 TEXTS = (
@@ -45,8 +45,9 @@ class Event:
 
     @property
     def argv(self) -> tuple[bytes, ...]:
-        """The arguments: each ends in a NUL, as in /proc/PID/cmdline."""
-        return tuple(self.raw("ARGV").split(b"\0")[:-1])
+        """The arguments: each ends in a NUL, as in /proc/PID/cmdline, save one that was cut."""
+        raw = self.raw("ARGV")
+        return tuple(raw.removesuffix(b"\0").split(b"\0")) if raw else ()
 
     @property
     def time(self) -> datetime:

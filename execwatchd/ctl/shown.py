@@ -7,6 +7,7 @@ from functools import lru_cache
 from execwatchd.ctl.events import Event
 from execwatchd.ctl.terminal import Console, cut, pad, printable, width, word
 from execwatchd.ctl.users import name_of
+from execwatchd.stream.quoting import shell
 
 _name_of = lru_cache(1024)(name_of)
 
@@ -40,8 +41,9 @@ def user(uid: int | None) -> str:
 
 
 def command(one: Event) -> str:
-    """The command line as the daemon quoted it for a shell, or the file's name where it has none."""
-    return printable(one.raw("CMDLINE") or one.raw("FILENAME"))
+    """The command line as the daemon quoted it for a shell, or the file's name where there was none."""
+    text = printable(one.raw("CMDLINE")) or shell(one.raw("FILENAME"))
+    return f"{text} # cut" if b"argv" in one.raw("TRUNCATED").split() else text
 
 
 def outcome(one: Event) -> str:

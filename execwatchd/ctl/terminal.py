@@ -12,35 +12,26 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TextIO
 
-# Control, format (bidirectional overrides are here), surrogate, private and unassigned characters,
-# and the two that break lines: no terminal shows them as one cell of text.
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+from execwatchd.stream.quoting import escape
+
 _ZERO_WIDTH = frozenset({"Mn", "Me"})
 _JAMO = range(0x1160, 0x1200)  # vowels and finals, drawn onto the consonant before them
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 _ELLIPSIS = "…"
 
 
-def _octal(char: str) -> str:
-    return "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", "surrogateescape"))
-
-
-def _is_safe(char: str) -> bool:
-    return unicodedata.category(char) not in _UNSAFE
-
-
 def printable(value: bytes | str) -> str:
-    """One line with no control, format or undecodable character left: those appear as `\\ooo`."""
+    r"""One line with no control, format or undecodable character left: those appear as \ooo."""
     raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     text = raw.decode("utf-8", "surrogateescape")
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
-    return "".join(char if _is_safe(char) else _octal(char) for char in text)
+    return "".join(c if c.isprintable() else escape(c.encode("utf-8", "surrogateescape")) for c in text)
 
 
 def word(value: bytes | str) -> str:
-    """As `printable`, with white space escaped too: a single word, for a column between others."""
-    return "".join(_octal(char) if char.isspace() else char for char in printable(value))
+    """As `printable`, with white space and the backslash escaped too: for a column between others."""
+    return escape(value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value)
 
 
 def _cells(char: str) -> int:

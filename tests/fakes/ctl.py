@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stand-ins for the daemon on the bus and for the journal, as the command-line tool sees them."""
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from execwatchd.ctl.__main__ import main
+from execwatchd.ctl.ports import Entry, Memory, Query, Row, Source, Tools
+from execwatchd.ctl.terminal import Console
+from execwatchd.kinds import Kind
+
+BOOT = "0123456789abcdef0123456789abcdef"
+UNIT = b"execwatchd.service"
+EPOCH = 1_700_000_000_000_000  # µs, Tue 2023-11-14 22:13:20 UTC
+
+PROPERTIES: Mapping[str, Any] = {
+    "DefaultMessage": "Hello World",
+    "DefaultAction": "record",
+    "Version": "1.2.3",
+    "MaxMessageLength": 63,
+    "Attached": ["sched_process_exec", "task_rename"],
+    "Since": EPOCH,
+    "RingSize": 8 << 20,
+    "RingFill": 4096,
+    "Seen": 1000,
+    "Forwarded": 900,
+    "Ignored": 100,
+    "Lost": 0,
+    "Refused": 3,
+}
+
+
+class FakeManager:
+    """Keeps `calls`; each reading of the properties takes the next of `samples`, the last one again."""
+
+    def __init__(self, *samples: Mapping[str, Any], rows: Sequence[Row] = ()) -> None:
+        self.calls: list[tuple[object, ...]] = []
+        self.rows = rows
+        self.refusal: BaseException | None = None
+        self._samples = [{**PROPERTIES, **sample} for sample in samples or ({},)]
+
+    def _call(self, *call: object) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.calls.append(call)
+
+    def set_message(self, uid: int, message: str) -> None:
+        self._call("SetMessage", uid, message)
+
+    def remove_message(self, uid: int) -> None:
+        self._call("RemoveMessage", uid)
+
+    def set_action(self, uid: int, action: str) -> None:
+        self._call("SetAction", uid, action)
+
+    def list_messages(self) -> Sequence[Row]:
+        if self.refusal is not None:
+            raise self.refusal
+        return self.rows
+
+    def properties(self) -> Mapping[str, Any]:
+        if self.refusal is not None:
+            raise self.refusal
+        return self._samples.pop(0) if len(self._samples) > 1 else self._samples[0]
+
+    def set_property(self, name: str, value: str) -> None:
+        self._call("Set", name, value)
+
+    def memory(self) -> Memory | None:
+        return Memory(40 << 20, ring=True)
+
+
+class FakeJournal:
+    """Entries in memory, matched as sd-journal does; a following reader gets `later` one by one."""
+
+    def __init__(self, entries: Sequence[Entry] = (), later: Sequence[Entry] = ()) -> None:
+        self.stored = list(entries)
+        self.later = list(later)
+        self.known_boots: Sequence[str] = (BOOT,)
+        self.may_read = True
+        self.queries: list[Query] = []
+        self.sources: list[Source] = []
+
+    def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
+        self.queries.append(query)
+        found = [entry for entry in self.stored if _matches(entry, query)]
+        yield from found if query.lines is None else found[len(found) - query.lines :]
+        while query.follow and self.later:
+            before_wait()
+            entry = self.later.pop(0)
+            if _matches(entry, query):
+                yield entry
+
+    def boots(self) -> Sequence[str]:
+        return self.known_boots
+
+    def readable(self) -> bool:
+        return self.may_read
+
+
+def _matches(entry: Entry, query: Query) -> bool:
+    terms = {name.encode() + b"=" + value for name, value in entry.fields.items()}
+    within = (query.since or 0) <= entry.realtime <= (query.until or entry.realtime)
+    return within and all(terms & set(clause) for clause in query.clauses)
+
+
+def entry(
+    kind: Kind = Kind.EXEC, at: int = 0, sender: bytes | None = UNIT, text: bytes = b"", **fields: Any
+) -> Entry:
+    """An entry of the daemon's, `at` seconds after EPOCH; bytes stay, the rest is made text.
+
+    `sender` is the unit that wrote it, None for none that journald knows.
+    """
+    raw = {name: value if isinstance(value, bytes) else str(value).encode() for name, value in fields.items()}
+    named = {f"EXECWATCH_{name}": value for name, value in raw.items()}
+    named |= {"MESSAGE": text, "MESSAGE_ID": kind.value.encode(), "_BOOT_ID": BOOT.encode()}
+    named["SYSLOG_IDENTIFIER"] = b"execwatchd"
+    if sender is not None:
+        named["_SYSTEMD_UNIT"] = sender
+    return Entry(EPOCH + at * 1_000_000, at * 1_000_000, named)
+
+
+def exec_entry(pid: int, *argv: bytes, at: int = 0, **fields: Any) -> Entry:
+    """An exec of these arguments, with what the daemon always writes."""
+    name = argv[0].rpartition(b"/")[2]
+    defaults: dict[str, Any] = {
+        "PID": pid,
+        "PPID": 1,
+        "UID": 4242,
+        "COMM": b"bash",
+        "PARENT_COMM": b"bash",
+        "NEW_COMM": name[:15],
+        "FILENAME": b"/bin/" + name,
+        "ARGV": b"".join(argument + b"\0" for argument in argv),
+        "CMDLINE": b" ".join(argv),
+        "ARGC": len(argv),
+        "MESSAGE": b"Hello World",
+        "RESULT": 0,
+        "TIMESTAMP": at * 1_000_000_000,
+    }
+    return entry(at=at, **(defaults | fields))
+
+
+def failed_entry(pid: int, *argv: bytes, error: str = "ENOENT", **fields: Any) -> Entry:
+    """An exec of these arguments that failed."""
+    made = exec_entry(pid, *argv, kind=Kind.EXEC_FAILED, RESULT=-2, ERRNO=error, **fields)
+    kept = {name: value for name, value in made.fields.items() if name != "EXECWATCH_NEW_COMM"}
+    return made._replace(fields=kept)
+
+
+class Rig:
+    """Runs commands with the fakes; `out` is what the last one printed."""
+
+    def __init__(self, manager: FakeManager | None = None, journal: FakeJournal | None = None) -> None:
+        self.manager = manager or FakeManager()
+        self.journal = journal or FakeJournal()
+        self.out = ""
+
+    def run(self, *arguments: str, width: int | None = None, colour: bool = False) -> int:
+        stream = io.StringIO()
+        status = main(arguments, Tools(Console(stream, width, colour), self._manager, self._journal))
+        self.out = stream.getvalue()
+        return status
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @contextmanager
+    def _manager(self) -> Iterator[FakeManager]:
+        yield self.manager
+
+    @contextmanager
+    def _journal(self, source: Source) -> Iterator[FakeJournal]:
+        self.journal.sources.append(source)
+        yield self.journal

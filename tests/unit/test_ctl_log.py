@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from execwatchd.ctl.ports import Entry, Source
+from execwatchd.ctl.terminal import width
+from execwatchd.kinds import Kind
+from execwatchd.stream import quoting
+from tests.fakes.ctl import BOOT, EPOCH, FakeJournal, Rig, entry, exec_entry, failed_entry
+
+NASTY = b"\x1b[2J\n\xff\xe2\x80\xae"
+
+
+@pytest.fixture(autouse=True)
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC0")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def rig(*entries: Entry, **options: Any) -> Rig:
+    return Rig(journal=FakeJournal(entries, **options))
+
+
+LS = exec_entry(37926, b"ls", b"-la", UID=3_999_999_999)
+MISSING = failed_entry(7, b"nosuch", at=1, UID=0)
+LOST = entry(Kind.EVENTS_LOST, at=2, text=b"12 execs were not recorded", LOST=12)
+
+
+def test_columns() -> None:
+    one = rig(LS, MISSING, LOST)
+    assert one.run("log") == 0
+    assert one.lines == [
+        "Nov 14 22:13:20   37926 3999999999 bash            Hello World          ls -la",
+        "Nov 14 22:13:21       7 root       bash            Hello World          [ENOENT] nosuch",
+        "Nov 14 22:13:22 -- 12 execs were not recorded",
+    ]
+
+
+def test_colours_on_a_terminal() -> None:
+    one = rig(LS, MISSING, LOST)
+    one.run("log", width=120, colour=True)
+    assert "\033[1mls -la\033[0m" in one.lines[0]
+    assert "\033[31m[ENOENT] nosuch\033[0m" in one.lines[1]
+    assert one.lines[2].startswith("\033[33;1m")
+
+
+def test_forty_columns_are_enough_for_time_pid_comm_and_a_command() -> None:
+    long = exec_entry(4194304, b"find", b"/" + b"x" * 500, COMM="日本日本日".encode())
+    one = rig(LS, long, LOST)
+    one.run("log", width=40)
+    assert one.lines == [
+        "22:13:20   37926 bash     ls -la",
+        "22:13:20 4194304 日本日…  find /xxxxxxx…",
+        "22:13:22 -- 12 execs were not recorded",
+    ]
+
+
+FIELDS = st.binary(max_size=30).filter(lambda raw: b"\0" not in raw)
+
+
+@settings(max_examples=40)  # of four runs each
+@given(comm=FIELDS, argument=FIELDS, message=FIELDS, cells=st.sampled_from([None, 40, 80, 200]))
+def test_no_field_breaks_the_line_or_the_columns(
+    comm: bytes, argument: bytes, message: bytes, cells: int | None
+) -> None:
+    line = quoting.shell(b"x\0" + argument + b"\0").encode()
+    fields: dict[str, Any] = {
+        "COMM": comm,
+        "MESSAGE": message,
+        "ERRNO": comm,
+        "CMDLINE": line,
+        "text": message,
+    }
+    for output in ("short", "cat", "argv", "json"):
+        one = rig(exec_entry(7, b"x", argument, **fields))
+        assert one.run("log", "-o", output, width=cells) == 0
+        assert one.out.endswith("\n")
+        assert one.out[:-1].isprintable()
+        assert output != "short" or width(one.out[:-1]) <= (cells or 10**6)
+        if output == "short" and cells is None:
+            assert "Nov 14 22:13:20       7 4242" in one.out
+
+
+def test_forged_fields_are_neutralised_even_where_the_daemon_would_have_done_it() -> None:
+    one = rig(exec_entry(7, b"x", CMDLINE=b"ls " + NASTY, COMM=NASTY, MESSAGE=NASTY, text=NASTY))
+    escaped = "\\033[2J\\012\\377\\342\\200\\256"
+    for output in ("short", "cat", "argv"):
+        one.run("log", "-o", output)
+        assert escaped in one.out
+        assert one.out[:-1].isprintable()
+
+
+def test_cat_is_the_message_and_argv_the_command_line() -> None:
+    text = b"37926 501 bash Hi user 501!: ls -la"
+    one = rig(exec_entry(1, b"ls", b"-la", text=text), LOST, entry(PID=1, FILENAME=b"/bin/a b", CMDLINE=b""))
+    one.run("log", "-o", "cat")
+    assert one.lines[0] == text.decode()
+    one.run("log", "-o", "argv")
+    assert one.lines == ["ls -la", "'/bin/a b'"]
+
+
+def test_argv_says_where_arguments_were_cut() -> None:
+    one = rig(exec_entry(1, b"ls", TRUNCATED=b"argv"), exec_entry(1, b"ls", TRUNCATED=b"filename"))
+    one.run("log", "-o", "argv")
+    assert one.lines == ["ls # cut", "ls"]
+
+
+def test_json_keeps_what_is_no_text() -> None:
+    one = rig(exec_entry(7, b"ls", b"", b"\xff\n", b"\x1b", COMM=b"\xfe", SESSION=b"x"), MISSING, LOST)
+    one.run("log", "-o", "json")
+    first, second, third = map(json.loads, one.lines)
+    assert first == {
+        "kind": "exec",
+        "time": "2023-11-14T22:13:20.000000+00:00",
+        "pid": 7,
+        "ppid": 1,
+        "uid": 4242,
+        "argc": 4,
+        "result": 0,
+        "timestamp": 0,
+        "parent_comm": "bash",
+        "comm": [254],
+        "new_comm": "ls",
+        "filename": "/bin/ls",
+        "cmdline": [*b"ls  \xff\n \x1b"],
+        "message": "Hello World",
+        "argv": ["ls", "", [255, 10], "\x1b"],
+    }
+    assert (second["kind"], second["result"], second["errno"]) == ("failed", -2, "ENOENT")
+    assert (third["kind"], third["lost"], third["text"]) == ("lost", 12, "12 execs were not recorded")
+    before = one.out
+    assert one.run("log", "--json") == 0
+    assert one.out == before
+
+
+def test_the_time_is_that_of_the_exec_not_of_its_entry() -> None:
+    late = exec_entry(7, b"ls", at=60, TIMESTAMP=20_000_000_000)
+    one = rig(late, late._replace(monotonic=10))  # the second is impossible: it says nothing
+    one.run("log", "-o", "json")
+    assert [json.loads(line)["time"][11:19] for line in one.lines] == ["22:13:40", "22:14:20"]
+
+
+def test_entries_of_others_are_not_ours() -> None:
+    forged = exec_entry(666, b"evil", sender=b"user@1000.service", text=b"1 0 bash x: evil")
+    one = rig(forged, LS, exec_entry(667, b"evil", sender=None))
+    one.run("log", "-o", "argv")
+    assert one.lines == ["ls -la"]
+    one.run("log", "-o", "argv", "--any-sender")
+    assert one.lines == ["evil", "ls -la", "evil"]
+
+
+def test_what_never_was_an_exec_is_left_out() -> None:
+    one = rig(entry(Kind.ATTACHED, text=b"attached"), LS)
+    assert one.run("log", "-o", "cat") == 0
+    assert len(one.lines) == 1
+
+
+EXECS = (
+    exec_entry(1, b"a", at=1, UID=0, COMM=b"bash", UNIT=b"nginx.service"),
+    exec_entry(2, b"b", at=2, COMM=b"a b", USER_UNIT=b"nginx.service"),
+    exec_entry(3, b"c", at=3, SESSION=5, UNIT=b"ssh@1.socket"),
+    failed_entry(4, b"d", at=4, UID=7),
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "commands"),
+    [
+        ((), "abcd"),
+        (("--user", "root"), "a"),
+        (("--user", "0", "--user", "7"), "ad"),
+        (("--unit", "nginx"), "a"),
+        (("-u", "nginx.service", "-u", "ssh@1.socket"), "ac"),
+        (("--user-unit", "nginx"), "b"),
+        (("--comm", "a b"), "b"),
+        (("--comm", "a"), "a"),  # what it became
+        (("--session", "5"), "c"),
+        (("--pid", "3", "--pid", "4"), "cd"),
+        (("--failed",), "d"),
+        (("--failed", "--user", "0"), ""),
+        (("--since", f"@{EPOCH // 10**6 + 3}"), "cd"),
+        (("-S", "-30d", "-U", "+1d"), ""),
+        (("-S-30d",), ""),
+        (("--until", f"@{EPOCH // 10**6 + 2}"), "ab"),
+        (("-n", "2"), "cd"),
+        (("--lines=0",), ""),
+        (("--boot", BOOT), "abcd"),
+        (("-b", "f" * 32), ""),
+    ],
+)
+def test_filters(arguments: tuple[str, ...], commands: str) -> None:
+    one = rig(*EXECS)
+    assert one.run("log", "-o", "argv", *arguments) == 0
+    assert "".join(one.lines) == commands
+
+
+def test_a_loss_is_shown_whatever_the_filter() -> None:
+    one = rig(*EXECS, LOST)
+    one.run("log", "--user", "7", "--comm", "zsh", "--failed")
+    assert one.lines == ["Nov 14 22:13:22 -- 12 execs were not recorded"]
+
+
+def test_boots_by_their_offset(capsys: pytest.CaptureFixture[str]) -> None:
+    journal = FakeJournal()
+    journal.known_boots = ("a" * 32, "b" * 32, BOOT)
+    one = Rig(journal=journal)
+    for offset, boot in (("-1", "b" * 32), ("1", "a" * 32), ("3", BOOT)):
+        assert one.run("log", "--boot", offset) == 0
+        assert (f"_BOOT_ID={boot}".encode(),) in journal.queries[-1].clauses
+    assert one.run("log", "--boot", "0", "-D", "/x") == 0
+    assert (f"_BOOT_ID={BOOT}".encode(),) in journal.queries[-1].clauses
+    assert one.run("log", "--boot", "-3") == 1
+    assert one.run("log", "--boot", "last") == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "execwatchctl: no such boot: -3 (the journal has 3)",
+        "execwatchctl: not a boot: last (an id, or a number such as 0 or -1)",
+    ]
+
+
+def test_this_boot_needs_no_search() -> None:
+    journal = FakeJournal()
+    journal.known_boots = ()
+    assert Rig(journal=journal).run("log", "-b") == 0
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        boot = file.read().strip().replace("-", "")
+    assert (f"_BOOT_ID={boot}".encode(),) in journal.queries[-1].clauses
+
+
+def test_following_begins_with_the_last_ten() -> None:
+    one = rig(*(exec_entry(pid, b"old%d" % pid) for pid in range(20)), later=[LS, MISSING])
+    assert one.run("log", "-f", "-o", "argv") == 0
+    assert one.lines == [*(f"old{pid}" for pid in range(10, 20)), "ls -la", "nosuch"]
+    one = rig(*(exec_entry(pid, b"old") for pid in range(20)), later=[LS])
+    assert one.run("log", "-f", "-n", "0", "-o", "argv") == 0
+    assert one.lines == ["ls -la"]
+
+
+def test_sources() -> None:
+    one = rig(LS)
+    for arguments, source in (
+        ((), Source()),
+        (("-D", "/x"), Source(directory="/x")),
+        (("--namespace", "execs"), Source(namespace="execs")),
+    ):
+        assert one.run("log", *arguments) == 0
+        assert one.journal.sources[-1] == source
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--tree", "-f"), "--tree shows what was, --follow what will be (choose one)"),
+        (("--tree", "-o", "cat"), "--tree has no output cat (short or json)"),
+        (("-D", "/x", "--namespace", "y"), "--directory and --namespace exclude each other"),
+    ],
+)
+def test_what_does_not_go_together(
+    arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rig(LS).run("log", *arguments) == 2
+    assert capsys.readouterr().err == f"execwatchctl: {line}\n"
+
+
+def test_nothing_to_show_is_no_failure_unless_nothing_may_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    one = rig()
+    assert one.run("log") == 0
+    one.journal.may_read = False
+    assert one.run("log") == 1
+    assert one.run("log", "--tree") == 1
+    assert capsys.readouterr().err.count("no system journal here that you may read") == 2
+
+
+PIPED = """
+import sys
+from execwatchd.ctl.__main__ import main
+from execwatchd.ctl.ports import Tools
+from execwatchd.ctl.terminal import console
+from tests.fakes.ctl import FakeJournal, exec_entry
+from contextlib import nullcontext
+journal = FakeJournal([exec_entry(pid, b"x" * 100) for pid in range(20000)])
+sys.exit(main(["log"], Tools(console(sys.stdout), None, lambda source: nullcontext(journal))))
+"""
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    command = f"{sys.executable} -c '{PIPED}' | head -n 1; exit ${{PIPESTATUS[0]}}"
+    root = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, cwd=root)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1

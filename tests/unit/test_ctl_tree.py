@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from execwatchd.ctl.ports import Entry
+from tests.fakes.ctl import FakeJournal, Rig, exec_entry, failed_entry
+
+
+@pytest.fixture(autouse=True)
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC0")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+class Story:
+    """Execs one second apart."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def exec(self, pid: int, ppid: int, name: bytes, comm: bytes, parent: bytes, **fields: Any) -> None:
+        fields |= {"PPID": ppid, "COMM": comm, "PARENT_COMM": parent, "at": len(self.entries)}
+        self.entries.append(exec_entry(pid, name, **fields))
+
+    def fail(self, pid: int, ppid: int, name: bytes, comm: bytes, parent: bytes) -> None:
+        fields: dict[str, Any] = {"PPID": ppid, "COMM": comm, "PARENT_COMM": parent, "at": len(self.entries)}
+        self.entries.append(failed_entry(pid, name, **fields))
+
+    def tree(self, *arguments: str, width: int | None = None) -> list[str]:
+        rig = Rig(journal=FakeJournal(self.entries))
+        assert rig.run("log", "--tree", *arguments, width=width) == 0
+        return rig.lines
+
+    def shape(self, *arguments: str) -> list[tuple[int, int, list[str]]]:
+        """Depth, pid and the names of the execs of each process."""
+        objects = map(json.loads, self.tree("--json", *arguments))
+        return [(o["depth"], o["pid"], [one["argv"][0] for one in o["execs"]]) for o in objects]
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+def test_a_session_as_a_tree(story: Story) -> None:
+    story.exec(100, 90, b"bash", b"sshd", b"sshd", UID=0)
+    story.exec(101, 100, b"make", b"bash", b"bash")
+    story.exec(102, 101, b"sh", b"make", b"make")
+    story.fail(103, 102, b"gcc", b"sh", b"sh")
+    story.exec(103, 102, b"cc1", b"sh", b"sh")
+    story.exec(104, 101, b"ld", b"make", b"make")
+    story.exec(105, 100, b"ls", b"bash", b"bash")
+    story.exec(200, 90, b"su", b"sshd", b"sshd")
+    assert story.tree() == [
+        "Nov 14 22:13:20 root       100 bash (from 90 sshd)",
+        "Nov 14 22:13:21 4242       ├─101 make",
+        "Nov 14 22:13:22 4242       │ ├─102 sh",
+        "Nov 14 22:13:23 4242       │ │ └─103 [ENOENT] gcc",
+        "Nov 14 22:13:24 4242       │ │     » cc1",
+        "Nov 14 22:13:25 4242       │ └─104 ld",
+        "Nov 14 22:13:26 4242       └─105 ls",
+        "Nov 14 22:13:27 4242       200 su (from 90 sshd)",
+    ]
+    assert story.tree("--comm", "cc1") == [
+        "Nov 14 22:13:24 4242       103 cc1 (from 102 sh)",
+    ]
+
+
+def test_a_pid_with_its_descendants_alone(story: Story) -> None:
+    story.exec(100, 1, b"bash", b"login", b"init")
+    story.exec(101, 100, b"make", b"bash", b"bash")
+    story.exec(102, 101, b"cc", b"make", b"make")
+    story.exec(300, 1, b"cron", b"init", b"init")
+    assert story.shape("--pid", "101") == [(0, 101, ["make"]), (1, 102, ["cc"])]
+    assert story.shape("--pid", "102", "--pid", "300") == [(0, 102, ["cc"]), (0, 300, ["cron"])]
+    assert story.shape("--pid", "90") == []
+
+
+def test_a_process_that_never_executed_has_its_children_as_roots(story: Story) -> None:
+    story.exec(101, 90, b"make", b"bash", b"bash")
+    story.exec(102, 101, b"cc", b"make", b"make")
+    story.exec(300, 1, b"cron", b"init", b"init")
+    assert story.shape("--pid", "90") == [(0, 101, ["make"]), (1, 102, ["cc"])]
+
+
+def test_execs_of_one_process_are_one_process(story: Story) -> None:
+    story.exec(100, 1, b"sd-executor", b"systemd", b"systemd")
+    story.exec(100, 1, b"nginx", b"(nginx)", b"systemd")  # it renamed itself
+    story.exec(100, 1, b"nginx", b"nginx", b"systemd")
+    assert story.shape() == [(0, 100, ["sd-executor", "nginx", "nginx"])]
+
+
+def test_a_pid_that_came_round_again_is_another_process(story: Story) -> None:
+    story.exec(50, 1, b"bash", b"login", b"init")
+    story.exec(60, 1, b"zsh", b"login", b"init")
+    story.exec(70, 50, b"make", b"bash", b"bash")
+    story.exec(71, 70, b"cc", b"make", b"make")
+    story.exec(70, 60, b"vi", b"zsh", b"zsh")  # of another parent
+    story.exec(72, 70, b"sh", b"vi", b"vi")
+    story.exec(70, 60, b"less", b"zsh", b"zsh")  # of the same: a fresh fork has its parent's comm
+    story.exec(73, 70, b"man", b"less", b"less")
+    assert story.shape() == [
+        (0, 50, ["bash"]),
+        (1, 70, ["make"]),
+        (2, 71, ["cc"]),
+        (0, 60, ["zsh"]),
+        (1, 70, ["vi"]),
+        (2, 72, ["sh"]),
+        (1, 70, ["less"]),
+        (2, 73, ["man"]),
+    ]
+    assert story.shape("--pid", "70") == [
+        (0, 70, ["make"]),
+        (1, 71, ["cc"]),
+        (0, 70, ["vi"]),
+        (1, 72, ["sh"]),
+        (0, 70, ["less"]),
+        (1, 73, ["man"]),
+    ]
+    # the pid that was a descendant's is later that of a stranger
+    assert story.shape("--pid", "50") == [(0, 50, ["bash"]), (1, 70, ["make"]), (2, 71, ["cc"])]
+
+
+def test_an_orphan_stays_where_it_was_born(story: Story) -> None:
+    story.exec(50, 1, b"bash", b"login", b"init")
+    story.exec(51, 50, b"sh", b"bash", b"bash")
+    story.exec(52, 51, b"nohup", b"sh", b"sh")
+    story.exec(52, 1, b"sleep", b"nohup", b"init")
+    story.exec(52, 50, b"true", b"sleep", b"bash")  # bash is a subreaper
+    assert story.shape() == [(0, 50, ["bash"]), (1, 51, ["sh"]), (2, 52, ["nohup", "sleep", "true"])]
+
+
+def test_boots_do_not_mix(story: Story) -> None:
+    story.exec(50, 1, b"bash", b"login", b"init")
+    realtime, monotonic, fields = exec_entry(51, b"ls", PPID=50, at=1)
+    story.entries.append(Entry(realtime, monotonic, {**fields, "_BOOT_ID": b"f" * 32}))
+    assert story.shape() == [(0, 50, ["bash"]), (0, 51, ["ls"])]
+
+
+def test_what_came_twice_after_a_take_over_is_shown_once(story: Story) -> None:
+    story.exec(50, 1, b"bash", b"login", b"init")
+    story.exec(51, 50, b"ls", b"bash", b"bash")
+    story.entries += story.entries[-1:]
+    assert story.shape() == [(0, 50, ["bash"]), (1, 51, ["ls"])]
+
+
+def test_depth_is_no_limit_and_a_narrow_terminal_cuts(story: Story) -> None:
+    story.exec(1000, 1, b"sh", b"init", b"init")
+    for pid in range(1001, 3000):
+        story.exec(pid, pid - 1, b"sh", b"sh", b"sh")
+    assert story.shape()[-1] == (1999, 2999, ["sh"])
+    lines = story.tree(width=40)
+    assert len(lines) == 2000
+    assert max(map(len, lines)) == 40
+    assert lines[:2] == ["22:13:20 1000 sh (from 1 init)", "22:13:21 └─1001 sh"]
+
+
+def test_entries_without_a_pid_are_no_processes(story: Story) -> None:
+    story.exec(50, 1, b"bash", b"login", b"init")
+    del story.entries[0].fields["EXECWATCH_PPID"]  # type: ignore[attr-defined]
+    assert story.shape() == []
