@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# bash completion of execwatchctl(1). Needs no bash-completion, only that it is sourced.
+
+_execwatchctl_words() { # WORDS...: those that begin as the current one does
+  mapfile -t COMPREPLY < <(compgen -W "$*" -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
+_execwatchctl_users() {
+  mapfile -t COMPREPLY < <(compgen -u -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
+_execwatchctl_units() { # --user or --system
+  local units
+  units=$(systemctl "$1" list-units --all --full --no-legend --plain 2>/dev/null | cut -d ' ' -f 1)
+  # a unit's name may have backslashes, which read and compgen must not take
+  mapfile -t COMPREPLY < <(compgen -W "${units//\\/\\\\}" -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
+_execwatchctl_value() { # of the option before; false if that takes none
+  case ${COMP_WORDS[COMP_CWORD - 1]} in
+    --user) _execwatchctl_users ;;
+    -u | --unit) _execwatchctl_units --system ;;
+    --user-unit) _execwatchctl_units --user ;;
+    -o | --output) _execwatchctl_words short json cat argv ;;
+    --action) _execwatchctl_words record ignore ;;
+    -D | --directory) mapfile -t COMPREPLY < <(compgen -d -- "${COMP_WORDS[COMP_CWORD]}") ;;
+    -S | --since | -U | --until) _execwatchctl_words today yesterday now ;;
+    -n | --lines | --comm | --session | --pid | --namespace | --message | --interval | --max-lost) ;;
+    *) return 1 ;;
+  esac
+}
+
+_execwatchctl() {
+  local command=${COMP_WORDS[1]-} current=${COMP_WORDS[COMP_CWORD]}
+  COMPREPLY=()
+  if ((COMP_CWORD == 1)); then
+    _execwatchctl_words status set unset list action default log --help --version
+    return
+  fi
+  _execwatchctl_value && return
+  case $command in
+    status) _execwatchctl_words --json --interval --max-lost --help ;;
+    list) _execwatchctl_words --json --help ;;
+    default) _execwatchctl_words --message --action --json --help ;;
+    set | unset | action)
+      case $current:$COMP_CWORD in
+        -*) _execwatchctl_words --help ;;
+        *:2) _execwatchctl_users ;;
+        *:3) [[ $command != action ]] || _execwatchctl_words record ignore default ;;
+      esac
+      ;;
+    log)
+      _execwatchctl_words --unit --user-unit --user --comm --session --pid --failed --since --until --boot \
+        --lines --follow --output --json --tree --directory --namespace --any-sender --help
+      ;;
+  esac
+}
+
+complete -F _execwatchctl execwatchctl
