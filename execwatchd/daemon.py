@@ -271,4 +271,4 @@ def _log_to(outbox: Outbox, *, foreground: bool) -> None:
         terminal = logging.StreamHandler(sys.stderr)
         terminal.setFormatter(logging.Formatter("execwatchd: %(message)s"))
         handlers.append(terminal)
-    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, format="%(message)s", force=True)

@@ -82,7 +82,7 @@ class ServiceManager:
 
     def _send(self, *lines: str, fds: Sequence[int] = ()) -> None:
         if self.present:
-            daemon.notify("\n".join(lines), fds=list(fds) or None)
+            daemon.notify("\n".join(lines), fds=list(fds))
 
 
 def _wait_for_hang_up(fd: int) -> None:
