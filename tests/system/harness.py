@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 BOX = Path(__file__).with_name("box")
 STATES = Path("/run/execwatchd-box")
 
-Entry = dict[str, str | bytes]
+Entry = dict[str, str]
 T = TypeVar("T")
 Result = subprocess.CompletedProcess[str]
 
@@ -85,14 +85,11 @@ class Box:
         return self.busctl("call", *where, method, *arguments, uid=uid, check=check)
 
     def journal(self, *arguments: str) -> list[Entry]:
-        """Journal entries, oldest first; a field whose bytes are not text is bytes."""
+        """Journal entries, oldest first; bytes that are not UTF-8 as surrogates."""
         self.run("journalctl", "--sync")
         shown = self.run("journalctl", "-o", "json", "--all", "--no-pager", "-q", *arguments)
         return [
-            {
-                key: bytes(value) if isinstance(value, list) else value
-                for key, value in json.loads(line).items()
-            }
+            {key: _text(value) for key, value in json.loads(line).items()}
             for line in shown.stdout.splitlines()
         ]
 
@@ -101,6 +98,11 @@ class Box:
         directory = "/etc/systemd/system/execwatchd.service.d"
         shipped = f"/usr/share/execwatchd/execwatchd.service.d/{name}.conf"
         self.shell(f"mkdir -p {directory} && cp {shipped} {directory}/ && systemctl daemon-reload")
+
+
+def _text(value: str | list[int]) -> str:
+    """A field: journalctl gives what is not printable as a list of bytes."""
+    return value if isinstance(value, str) else bytes(value).decode(errors="surrogateescape")
 
 
 Boot = Callable[..., Box]  # takes `prepare` of Box.boot
