@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""bpf/execwatch.h and its mirror agree, by what a C compiler says of the header."""
+
+import re
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from execwatchd.control.values import Action
+from execwatchd.kernel import layout, ledger, users
+from execwatchd.kernel.sources import directory
+
+_FLAG = re.compile(r"(?:HAS|TRUNCATED|CGROUP|CWD)_[A-Z_]+")
+_MEMBERS = [field.partition(":")[::2] for field in layout.SCHEMA.split()]
+
+
+class Header:
+    """What `execwatch.h` defines, computed by compiled C."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._text = f'#include <linux/types.h>\n#include "{directory()}/execwatch.h"\n'
+
+    def numbers(self, *expressions: str) -> list[int]:
+        prints = "".join(f'printf("%lld\\n", (long long)({expression}));\n' for expression in expressions)
+        source = self._scratch / "probe.c"
+        source.write_text(
+            f"#include <stdio.h>\n#include <stddef.h>\n{self._text}int main(void) {{ {prints} }}"
+        )
+        binary = self._scratch / "probe"
+        subprocess.run(["gcc", "-Wall", "-Werror", "-Wpadded", source, "-o", binary], check=True)
+        return [int(line) for line in subprocess.check_output([binary], text=True).split()]
+
+    def macros(self) -> dict[str, str]:
+        """Those of the header itself."""
+        said = subprocess.run(
+            ["gcc", "-dM", "-E", "-"], input=self._text, capture_output=True, text=True, check=True
+        )
+        own = set(re.findall(r"^#define (\w+)", (directory() / "execwatch.h").read_text(), re.MULTILINE))
+        found = dict(re.findall(r"^#define (\w+) (.+)$", said.stdout, re.MULTILINE))
+        return {name: value for name, value in found.items() if name in own}
+
+
+@pytest.fixture(scope="module")
+def header(tmp_path_factory: pytest.TempPathFactory) -> Header:
+    return Header(tmp_path_factory.mktemp("header"))
+
+
+def offsets(struct_name: str, members: list[str]) -> list[str]:
+    return [f"offsetof(struct {struct_name}, {member})" for member in members]
+
+
+def places(codes: list[str]) -> list[int]:
+    return [struct.calcsize("=" + "".join(codes[:i])) for i in range(len(codes))]
+
+
+def test_the_schema_is_struct_record(header: Header) -> None:
+    names, codes = [name for name, _ in _MEMBERS], [code for _, code in _MEMBERS]
+    assert header.numbers(*offsets("record", names)) == places(codes)
+    sizes = [f"sizeof(((struct record *)0)->{name})" for name in names]
+    assert header.numbers(*sizes) == [struct.calcsize(f"={code}") for code in codes]
+    signed = [f"(__typeof__(((struct record *)0)->{name}))-1 < 0" for name, code in _MEMBERS if code in "IiQ"]
+    assert header.numbers(*signed) == [code == "i" for code in codes if code in "IiQ"]
+
+
+def test_no_member_of_struct_record_is_missing(header: Header) -> None:
+    size = layout.record_head(layout.SCHEMA).size
+    assert header.numbers("sizeof(struct record)", "offsetof(struct record, data)") == [size, size]
+
+
+def test_the_schema_has_room_in_the_ledger() -> None:
+    assert len(layout.SCHEMA) < layout.SCHEMA_SIZE
+
+
+def test_the_constants(header: Header) -> None:
+    ours = {
+        name: value
+        for name, value in vars(layout).items()
+        if isinstance(value, int) and name in header.macros()
+    }
+    assert ours.keys() >= {"COMM_SIZE", "MESSAGE_SIZE", "MAX_USERS", "SCHEMA_SIZE", "NO_ID", "FILENAME_SIZE"}
+    assert dict(zip(ours, header.numbers(*ours), strict=True)) == ours
+
+
+def test_the_flags(header: Header) -> None:
+    theirs = [name for name in header.macros() if _FLAG.fullmatch(name)]
+    assert dict(zip(theirs, header.numbers(*theirs), strict=True)) == {
+        flag.name: int(flag) for flag in layout.Flag
+    }
+
+
+def test_the_user_map(header: Header) -> None:
+    assert header.numbers(
+        "sizeof(struct user)", "offsetof(struct user, action)", "ACTION_RECORD", "ACTION_IGNORE"
+    ) == [
+        layout.USER.size,
+        layout.MESSAGE_SIZE,
+        users._ACTIONS.index(Action.RECORD),
+        users._ACTIONS.index(Action.IGNORE),
+    ]
+
+
+def test_the_counters(header: Header) -> None:
+    names = ["seen", "ignored", "lost"]
+    assert header.numbers("sizeof(struct counters)", *offsets("counters", names)) == [
+        layout.COUNTERS.size,
+        *places(["Q"] * 3),
+    ]
+
+
+def test_the_ledger(header: Header) -> None:
+    fields = list(ledger.Page._fields)
+    page = header.numbers("sizeof(struct ledger_page)", *offsets("ledger_page", fields))
+    assert page == [layout.LEDGER_PAGE.size, *places(["Q"] * len(fields))]
+    assert header.numbers(*offsets("ledger", ["current", "digest", "schema", "pages", "held"])) == [
+        *places(["Q", "64s", f"{layout.SCHEMA_SIZE}s"]),
+        layout.LEDGER_HEAD.size,
+        layout.LEDGER_SIZE,
+    ]
+    assert header.numbers("offsetof(struct ledger, current) % sizeof(__u64)") == [0]
