@@ -29,7 +29,7 @@ run: root ## install what is missing and watch in the foreground until Ctrl-C
 .PHONY: test
 test: root ## install what is missing and run every test, those on a real systemd included
 	@packaging/bootstrap test
-	@exec $(PYTEST) tests
+	@exec $(PYTEST) tests/lint tests/unit tests/bus tests/kernel tests/system
 
 .PHONY: lint
 lint: ## style, types, unit files and the like

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The linters, and the house rules that no linter knows."""
 
-import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,13 +75,7 @@ def test_every_source_file_names_its_licence() -> None:
 
 def imported(path: Path) -> set[str]:
     """The top-level packages that a module imports anywhere in it."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module)
-    return {name.partition(".")[0] for name in names}
+    return set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("library", BOUNDARIES)

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BOX = Path(__file__).with_name("box")
@@ -108,7 +108,7 @@ def _text(value: str | list[int]) -> str:
 Boot = Callable[..., Box]  # takes `prepare` of Box.boot
 
 
-def wait_until(probe: Callable[[], T], what: str, seconds: float = 20) -> T:
+def wait_until(probe: Callable[[], T | None | Literal[False]], what: str, seconds: float = 20) -> T:
     """The first true answer of `probe`."""
     end = time.monotonic() + seconds
     while True:

@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-STAGE = ("/usr/bin/python3", "-I", REPOSITORY / "packaging/stage.py")
+STAGE = ("/usr/bin/python3", "-I", str(REPOSITORY / "packaging/stage.py"))
 CONFIG = "etc/execwatchd/execwatchd.toml"
 RECORD = "usr/local/lib/execwatchd/installed"
 
 Snapshot = dict[str, tuple[int, bytes]]
 
 
+def run(verb: str, destdir: Path, prefix: str) -> subprocess.CompletedProcess[str]:
+    command = [*STAGE, verb, "--destdir", str(destdir), "--prefix", prefix]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def stage(verb: str, destdir: Path, prefix: str = "/usr/local") -> str:
-    command = [*STAGE, verb, "--destdir", destdir, "--prefix", prefix]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run(verb, destdir, prefix)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -106,14 +110,12 @@ def test_the_unit_starts_what_was_installed(tmp_path: Path, prefix: str) -> None
 
 
 def test_a_strange_prefix_is_refused(tmp_path: Path) -> None:
-    command = [*STAGE, "install", "--destdir", tmp_path, "--prefix", "/usr/$(id)"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run("install", tmp_path, "/usr/$(id)")
     assert done.returncode == 2
     assert "must be an absolute path" in done.stderr
 
 
 def test_what_is_not_installed_cannot_be_uninstalled(tmp_path: Path) -> None:
-    command = [*STAGE, "uninstall", "--destdir", tmp_path, "--prefix", "/usr"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run("uninstall", tmp_path, "/usr")
     assert done.returncode == 1
     assert "not installed" in done.stderr
