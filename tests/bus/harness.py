@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A private system bus with the shipped policy, callers of any UID, and a stand-in for polkit."""
+
+import asyncio
+import os
+import secrets
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from dbus_next.aio.message_bus import MessageBus
+from dbus_next.auth import AuthExternal
+from dbus_next.constants import MessageFlag, MessageType, NameFlag, RequestNameReply
+from dbus_next.message import Message
+from dbus_next.signature import Variant
+
+from execwatchd.control.authority import POLKIT
+from execwatchd.control.bus import BusService
+from execwatchd.control.config import Config
+from execwatchd.control.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE
+from execwatchd.control.state import StateStore
+from execwatchd.control.table import MessageTable
+from tests.fakes.control import FakeMap, FakeStatus
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+POLICY = REPOSITORY / "packaging/dbus/org.execwatch1.conf"
+
+# Neither is root; both are in every /etc/passwd (daemon and bin), which dbus-daemon asks for.
+ALICE, BOB = 1, 2
+
+OWN_ERROR, DBUS_ERROR = "org.execwatch1.Error.", "org.freedesktop.DBus.Error."
+
+# The policy of /usr/share/dbus-1/system.conf; its limits are raised for a thousand clients of one user.
+_CONFIG = """
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path={socket}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
+    <allow send_destination="org.freedesktop.PolicyKit1"/>
+  </policy>
+  <policy user="root">
+    <allow own="org.freedesktop.PolicyKit1"/>
+  </policy>
+  <limit name="max_connections_per_user">4096</limit>
+  <limit name="max_completed_connections">8192</limit>
+  <limit name="max_incomplete_connections">4096</limit>
+  <include>{policy}</include>
+</busconfig>
+"""
+
+
+class PrivateBus:
+    """A dbus-daemon of our own, run as root so that it knows its callers' UIDs."""
+
+    def __init__(self, directory: Path, policy: Path = POLICY) -> None:
+        self._socket = directory / "bus"
+        self._config = directory / "bus.conf"
+        self._config.write_text(_CONFIG.format(socket=self._socket, policy=policy))
+        self.address = f"unix:path={self._socket}"
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        command = ["dbus-daemon", f"--config-file={self._config}", "--nofork", "--print-address"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        assert self._process.stdout.readline()  # it listens now
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+            self._socket.unlink()
+            self._process = None
+
+
+class _ExternalAs(AuthExternal):
+    def __init__(self, uid: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._uid = uid
+
+    def _authentication_start(self, negotiate_unix_fd: bool = False) -> str:  # noqa: ARG002
+        return f"AUTH EXTERNAL {str(self._uid).encode().hex()}"
+
+
+class CallError(Exception):
+    """An error reply."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+        self.text = text
+
+
+class Client:
+    """Somebody on the bus, by the library's own MessageBus: the daemon's code must not test itself."""
+
+    def __init__(self, address: str, uid: int) -> None:
+        self.uid = uid
+        with _as_user(uid):  # the kernel notes who connects
+            self.bus = MessageBus(address, auth=_ExternalAs(uid))
+        self.heard: list[tuple[str, list[Any]]] = []
+
+    async def connect(self) -> "Client":
+        await self.bus.connect()
+        return self
+
+    async def close(self) -> None:
+        self.bus.disconnect()
+        await self.bus.wait_for_disconnect()
+        self.bus._stream.close()
+        self.bus._sock.close()
+
+    async def send(self, message: Message) -> list[Any]:
+        """The values of the reply; raises CallError."""
+        reply = await asyncio.wait_for(self.bus.call(message), 60)
+        assert reply
+        if reply.message_type is MessageType.ERROR:
+            raise CallError(reply.error_name, reply.body[0])
+        values: list[Any] = reply.body
+        return values
+
+    async def call(self, member: str, signature: str = "", *values: object, interactive: bool = False) -> Any:
+        """A method of the Manager; gives back its one value, None if it has none."""
+        flags = MessageFlag.ALLOW_INTERACTIVE_AUTHORIZATION if interactive else MessageFlag.NONE
+        message = Message(NAME, PATH, INTERFACE, member, flags=flags, signature=signature, body=list(values))
+        reply = await self.send(message)
+        return reply[0] if reply else None
+
+    async def get(self, name: str) -> Any:
+        body = [INTERFACE, name]
+        (value,) = await self.send(
+            Message(NAME, PATH, PROPERTIES_INTERFACE, "Get", signature="ss", body=body)
+        )
+        return value.value
+
+    async def set(self, name: str, value: object, signature: str = "s") -> None:
+        body = [INTERFACE, name, Variant(signature, value)]
+        await self.send(Message(NAME, PATH, PROPERTIES_INTERFACE, "Set", signature="ssv", body=body))
+
+    async def refused(self, name: str, call: Awaitable[Any]) -> str:
+        """The text of the error of this name that the call must get."""
+        try:
+            value = await call
+        except CallError as error:
+            if error.name == name:
+                return error.text
+            raise AssertionError(f"no {name} but {error}") from None
+        raise AssertionError(f"no {name} but {value!r}")
+
+    async def listen(self) -> None:
+        """Keeps every signal of the object in `heard` from now on."""
+        rule = f"type='signal',path='{PATH}'"
+        bus = "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch"
+        await self.send(Message(*bus, signature="s", body=[rule]))
+        self.bus.add_message_handler(self._hear)
+
+    def _hear(self, message: Message) -> None:
+        if message.message_type is MessageType.SIGNAL and message.path == PATH:
+            body = [{k: v.value for k, v in b.items()} if isinstance(b, dict) else b for b in message.body]
+            self.heard.append((message.member, body))
+
+
+@contextmanager
+def _as_user(uid: int) -> Any:
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+Verdict = tuple[bool, bool]  # authorised, challenge
+Script = Callable[[int, str, bool], Awaitable["Verdict | CallError"]]
+
+
+class Polkit:
+    """Owns polkit's name and answers by a script: of UID of the subject, action, interactive."""
+
+    def __init__(self, client: Client, script: Script) -> None:
+        self._client = client
+        self.script = script
+        self.asked: list[tuple[int, str, bool]] = []
+        self.cancelled: list[str] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        self._client.bus.add_message_handler(self._handle)
+        reply = await self._client.bus.request_name(POLKIT[0], NameFlag.DO_NOT_QUEUE)
+        assert reply is RequestNameReply.PRIMARY_OWNER
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._client.close()
+
+    def _handle(self, message: Message) -> bool | None:
+        if message.path != POLKIT[1]:
+            return None
+        if message.member == "CancelCheckAuthorization":
+            self.cancelled += message.body
+            return True
+        assert message.signature == "(sa{sv})sa{ss}us"
+        task = asyncio.create_task(self._answer(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _answer(self, message: Message) -> None:
+        (kind, details), action, _details, flags, _cancellation = message.body
+        assert kind == "system-bus-name"
+        bus = "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"
+        ask = Message(*bus, "GetConnectionUnixUser", signature="s", body=[details["name"].value])
+        (uid,) = await self._client.send(ask)
+        self.asked.append((uid, action, bool(flags & 1)))
+        verdict = await self.script(*self.asked[-1])
+        if isinstance(verdict, CallError):
+            reply = Message.new_error(message, verdict.name, verdict.text)
+        else:
+            reply = Message.new_method_return(message, "(bba{ss})", [[*verdict, {}]])
+        await self._client.bus.send(reply)
+
+
+class Rig:
+    """The service on a private bus, with everything below it in this process."""
+
+    def __init__(self, bus: PrivateBus, directory: Path) -> None:
+        self.bus = bus
+        self.kernel = FakeMap(64)
+        self.status = FakeStatus()
+        self.state = directory / "state.json"
+        self.table = MessageTable(self.kernel, StateStore(self.state))
+        self.service = BusService(self.table, self.status, address=bus.address)
+        self._clients: list[Client] = []
+        self._polkits: list[Polkit] = []
+
+    async def client(self, uid: int = 0) -> Client:
+        self._clients.append(Client(self.bus.address, uid))
+        return await self._clients[-1].connect()
+
+    async def polkit(self, script: Script) -> Polkit:
+        polkit = Polkit(await Client(self.bus.address, 0).connect(), script)
+        self._polkits.append(polkit)
+        await polkit.start()
+        return polkit
+
+    async def close(self) -> None:
+        for client in self._clients:
+            if client.bus.connected:
+                await client.close()
+        for polkit in self._polkits:
+            await polkit.stop()
+        await self.service.stop()
+
+    async def settle(self) -> None:
+        """Everything that was sent to the service before has been taken in, and all its tasks are done."""
+        client = await self.client()
+        await client.get("Version")
+        await until(lambda: not any(t.get_name().startswith("call of") for t in asyncio.all_tasks()))
+
+
+@asynccontextmanager
+async def serving(bus: PrivateBus, directory: Path, config: Config | None = None) -> AsyncIterator[Rig]:
+    """A Rig that is on the bus."""
+    rig = Rig(bus, directory)
+    rig.table.apply_settings(config or Config())
+    try:
+        assert await rig.service.start()
+        yield rig
+    finally:
+        await rig.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for something that must come; the test's own limit is all the time there is."""
+    while not condition():  # noqa: ASYNC110  the condition is another process's
+        await asyncio.sleep(0.01)
+
+
+def scratch() -> Path:
+    """A directory that every user may pass through, unlike pytest's own."""
+    directory = Path("/tmp", f"execwatchd-test-{secrets.token_hex(8)}")
+    directory.mkdir(mode=0o755)
+    directory.chmod(0o755)
+    return directory
