@@ -13,7 +13,8 @@ _UNIT = re.compile(
     rb"(?!@)(?:[A-Za-z0-9:_.\\-]+|[A-Za-z0-9:_.\\-]*@[A-Za-z0-9:_.\\@-]+)\.(?:" + _TYPES + rb")"
 )
 _SLICE = re.compile(rb"(?!@)[A-Za-z0-9:_.\\-]+\.slice")
-_USER_MANAGER = re.compile(rb"user@[0-9]+\.service|capsule@[A-Za-z0-9:_.\\-]+\.service")
+_USER_MANAGER = re.compile(rb"user@(0|[1-9][0-9]{0,9})\.service|capsule@[A-Za-z0-9:_.\\-]+\.service")
+_NO_UIDS = (2**16 - 1, 2**32 - 1)  # parse_uid(): -1 as 16 and as 32 bits
 _SESSION = re.compile(rb"session-[A-Za-z0-9]+\.scope")
 _UNIT_NAME_MAX = 256
 
@@ -61,9 +62,15 @@ def _unit(names: list[bytes]) -> bytes:
 
 def _user_unit(names: list[bytes]) -> bytes:
     rest = _skip_slices(names)
-    if rest and (_USER_MANAGER.fullmatch(rest[0]) or _SESSION.fullmatch(rest[0])):
+    if rest and (_is_user_manager(rest[0]) or _SESSION.fullmatch(rest[0])):
         return _unit(rest[1:])
     return b""
+
+
+def _is_user_manager(name: bytes) -> bool:
+    match = _USER_MANAGER.fullmatch(name)
+    uid = int(match[1] or 0) if match else -1
+    return 0 <= uid < 2**32 and uid not in _NO_UIDS
 
 
 def _skip_slices(names: list[bytes]) -> list[bytes]:

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a path of cgroups says; tests/kernel/test_cgroup.py asks systemd's own library the same."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from execwatchd.stream.cgroup import path, place
+from tests.fakes.cgroups import HEX, PATHS, Said
+
+
+@pytest.mark.parametrize("full", PATHS)
+def test_units(full: str) -> None:
+    found = place(full.encode())
+    assert Said(found.unit.decode(), found.user_unit.decode()) == PATHS[full]
+
+
+@pytest.mark.parametrize(
+    ("full", "container"),
+    [
+        (f"/system.slice/docker-{HEX}.scope", HEX),
+        (f"/docker/{HEX}", HEX),
+        (f"/docker/{HEX}/init.scope", HEX),
+        (f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{HEX}.scope", HEX),
+        (f"/machine.slice/libpod-{HEX}.scope/container", HEX),
+        (f"/libpod_parent/libpod-{HEX}", HEX),
+        (f"/machine.slice/libpod-payload-{HEX}", HEX),
+        (f"/kubepods.slice/kubepods-burstable.slice/kubepods-pod1_2.slice/crio-{HEX}.scope", HEX),
+        (f"/kubepods.slice/kubepods-pod1_2.slice/cri-containerd-{HEX}.scope", HEX),
+        (f"/kubepods/besteffort/pod6b3c-11/{HEX}", HEX),
+        (f"/system.slice/nerdctl-{HEX}.scope", HEX),
+        ("/lxc.payload.web", "web"),
+        ("/lxc.payload.web/system.slice/cron.service", "web"),
+        ("/lxc/web/init.scope", "web"),
+        ("/machine.slice/machine-web.scope", "web"),
+        ("/machine.slice/systemd-nspawn@web.service/payload/system.slice/cron.service", "web"),
+        # one runtime inside another: the innermost
+        (f"/machine.slice/machine-web.scope/system.slice/docker-{HEX}.scope", HEX),
+        ("/system.slice/cron.service", ""),
+        ("/user.slice/user-1000.slice/session-2.scope", ""),
+        (f"/system.slice/docker-{HEX[:63]}.scope", ""),
+        (f"/system.slice/docker-{HEX.upper()}.scope", ""),
+        (f"/system.slice/evil-docker-{HEX}.scope", ""),
+        ("/machine.slice", ""),
+        ("/", ""),
+    ],
+)
+def test_containers(full: str, container: str) -> None:
+    assert place(full.encode()).container.decode() == container
+
+
+@given(st.lists(st.binary(min_size=1, max_size=20).filter(lambda name: not set(name) & set(b"/\0"))))
+def test_a_path_is_its_components_from_the_leaf_up(names: list[bytes]) -> None:
+    components = b"".join(name + b"\0" for name in reversed(names))
+    assert path(components) == b"/" + b"/".join(names)
+
+
+@given(st.binary(max_size=100))
+def test_no_path_is_refused(full: bytes) -> None:
+    found = place(full)
+    assert found.path == full
+    assert not found.unit.endswith(b".slice")
