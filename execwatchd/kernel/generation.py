@@ -12,7 +12,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from execwatchd.control.status import Counters
@@ -101,6 +101,10 @@ class Generation:
             store.remove(f"{self.number}.{name}")
             os.close(fd)
         self.fds.clear()
+
+    def open_ring(self, callback: Callable[[int, int], int]) -> libbpf.RingBuffer:
+        """A reader of the ring, see libbpf.RingBuffer. Raises OSError."""
+        return libbpf.RingBuffer(self.fds["map.output"], callback)
 
     def read_position(self) -> int:
         """How far the ring was read: bytes since it was made."""

@@ -10,12 +10,10 @@ import ctypes
 import logging
 from collections.abc import Callable
 
-from execwatchd.kernel.generation import Generation
-from execwatchd.kernel.hooks import Hooks
-from execwatchd.kernel.libbpf import RingBuffer
 from execwatchd.stream import entry
 from execwatchd.stream.decode import Decoder, MalformedError, Record
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.source import Source, Sources
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +27,7 @@ class Reader:
 
     def __init__(
         self,
-        generation: Generation,
+        generation: Source,
         outbox: Outbox,
         seen: Callable[[Record], None] | None = None,
     ) -> None:
@@ -41,7 +39,7 @@ class Reader:
         self._left = 0
         self.stalled = False
         self.progress = False
-        self.ring = RingBuffer(generation.fds["map.output"], self._record)
+        self.ring = generation.open_ring(self._record)
 
     def read(self) -> bool:
         """Up to a batch of records. True: the ring is empty. `stalled`: the journal takes none now.
@@ -110,7 +108,7 @@ class Drain:
 
     def __init__(
         self,
-        hooks: Hooks,
+        hooks: Sources,
         outbox: Outbox,
         wait_writable: Callable[[Callable[[], None]], None],
         on_empty: Callable[[], None],

@@ -4,10 +4,10 @@
 import time
 from collections.abc import Callable
 
-from execwatchd.kernel.hooks import Hooks
 from execwatchd.kinds import Kind
 from execwatchd.stream import entry
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.source import Sources
 
 _EVERY = 30.0  # s, while the ring never gets empty
 
@@ -15,7 +15,7 @@ _EVERY = 30.0  # s, while the ring never gets empty
 class Losses:
     """Compares what the kernel and the ledger call lost with what was told."""
 
-    def __init__(self, hooks: Hooks, outbox: Outbox, signal: Callable[[int], None]) -> None:
+    def __init__(self, hooks: Sources, outbox: Outbox, signal: Callable[[int], None]) -> None:
         self._hooks = hooks
         self._outbox = outbox
         self._signal = signal
