@@ -83,10 +83,9 @@ class Authority:
         authorised, challenge = await self._ask(caller, action)
         if authorised:
             return
-        if challenge and not caller.interactive:
-            raise InteractiveAuthorizationRequired(
-                f"{action} needs an authentication, which this call does not allow"
-            )
+        if challenge:
+            reason = "nobody could be asked for" if caller.interactive else "this call does not allow"
+            raise InteractiveAuthorizationRequired(f"{action} needs an authentication, which {reason}")
         raise AccessDenied(f"UID {caller.uid} is not authorised for {action}")
 
     async def allows(self, caller: Caller, action: str) -> bool:

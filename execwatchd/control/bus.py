@@ -69,7 +69,8 @@ class BusService:
 
     async def stop(self) -> None:
         """Leaves the bus; calls that still wait get no answer."""
-        self._table.listeners.remove(self)
+        if self in self._table.listeners:
+            self._table.listeners.remove(self)
         self._refusals.sum_up()
         self._refusals.close()
         await self._disconnect()

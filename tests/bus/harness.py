@@ -2,6 +2,7 @@
 """A private system bus with the shipped policy, callers of any UID, and a stand-in for polkit."""
 
 import asyncio
+import contextlib
 import os
 import secrets
 import subprocess
@@ -121,9 +122,12 @@ class Client:
         return self
 
     async def close(self) -> None:
-        self.bus.disconnect()
-        await self.bus.wait_for_disconnect()
-        self.bus._stream.close()
+        if self.bus.connected:
+            self.bus.disconnect()
+        with contextlib.suppress(OSError, EOFError):
+            await self.bus.wait_for_disconnect()
+        with contextlib.suppress(OSError):
+            self.bus._stream.close()
         self.bus._sock.close()
 
     async def send(self, message: Message) -> list[Any]:
@@ -263,8 +267,7 @@ class Rig:
 
     async def close(self) -> None:
         for client in self._clients:
-            if client.bus.connected:
-                await client.close()
+            await client.close()
         for polkit in self._polkits:
             await polkit.stop()
         await self.service.stop()

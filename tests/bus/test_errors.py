@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a caller gets who asks for what there is not, or in the wrong way."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbus_next.constants import MessageFlag
+from dbus_next.message import Message
+from dbus_next.signature import Variant
+
+from execwatchd.control.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE
+from execwatchd.control.status import Counters
+from tests.bus.harness import ALICE, DBUS_ERROR, OWN_ERROR, CallError, PrivateBus, serving
+
+INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
+PEER = "org.freedesktop.DBus.Peer"
+INVALID_ARGS = f"{DBUS_ERROR}InvalidArgs"
+
+METHOD_CASES = [
+    ("SetMessage", "us", (2**32 - 1, "x"), INVALID_ARGS, "UID 4294967295 is out of range"),
+    (
+        "SetMessage",
+        "us",
+        (1, "x" * 64),
+        "InvalidMessage",
+        f"'{'x' * 64}' has 64 bytes of UTF-8: at most 63 fit",
+    ),
+    (
+        "SetMessage",
+        "us",
+        (1, "a\nb"),
+        "InvalidMessage",
+        "'a\\nb' has a control character (U+000A) at position 1",
+    ),
+    ("SetMessage", "us", (1, "x" * 100_000), "InvalidMessage", "at most 65536"),
+    ("SetMessage", "us", (1, "x" * 5_000_000), "InvalidMessage", "5000009 bytes"),
+    ("SetMessage", "su", ("x", 1), INVALID_ARGS, "types 'us', not 'su'"),
+    ("SetMessage", "", (), INVALID_ARGS, "types 'us', not ''"),
+    ("SetMessage", "is", (1, "x"), INVALID_ARGS, "types 'us', not 'is'"),
+    ("SetMessage", "ay", (bytes(5_000_000),), INVALID_ARGS, "types 'us', not 'ay'"),
+    ("SetMessage", "uss", (1, "x", "y"), INVALID_ARGS, "types 'us', not 'uss'"),
+    ("SetMessage", "ah", ([0, 1],), INVALID_ARGS, "types 'us', not 'ah'"),
+    ("RemoveMessage", "u", (9,), "NoSuchMessage", "UID 9 has no message that was set over D-Bus"),
+    ("RemoveMessage", "u", (2**32 - 1,), INVALID_ARGS, "UID 4294967295 is out of range"),
+    (
+        "SetAction",
+        "us",
+        (1, "drop"),
+        "InvalidAction",
+        "the action 'drop' does not exist: it must be 'record'",
+    ),
+    ("SetAction", "us", (1, "x" * 70_000), INVALID_ARGS, "at most 65536"),
+    ("GetMessage", "u", (2**32 - 1,), INVALID_ARGS, "UID 4294967295 is out of range"),
+    ("GetMessage", "t", (1,), INVALID_ARGS, "types 'u', not 't'"),
+    ("ListMessages", "s", ("x",), INVALID_ARGS, "types '', not 's'"),
+]
+
+
+@pytest.mark.parametrize(("member", "signature", "values", "name", "text"), METHOD_CASES)
+async def test_methods(
+    bus: PrivateBus, directory: Path, member: str, signature: str, values: Any, name: str, text: str
+) -> None:
+    async with serving(bus, directory) as rig:
+        root = await rig.client()
+        name = name if "." in name else f"{OWN_ERROR}{name}"
+        assert text in await root.refused(name, root.call(member, signature, *values))
+        assert (rig.kernel.writes, rig.table.rows()) == ([("default", b"Hello World", "record")], [])
+
+
+PROPERTY_CASES = [
+    ("Get", "ss", [INTERFACE, "Nope"], "UnknownProperty"),
+    ("Get", "ss", ["org.example.Nope", "Version"], "UnknownInterface"),
+    ("Get", "ss", [PEER, "Version"], "UnknownProperty"),
+    ("Get", "s", [INTERFACE], "InvalidArgs"),
+    ("Get", "su", [INTERFACE, 1], "InvalidArgs"),
+    ("GetAll", "s", ["org.example.Nope"], "UnknownInterface"),
+    ("GetAll", "", [], "InvalidArgs"),
+    ("Set", "ssv", [INTERFACE, "Nope", Variant("s", "x")], "UnknownProperty"),
+    ("Set", "ssv", ["org.example.Nope", "DefaultMessage", Variant("s", "x")], "UnknownInterface"),
+    ("Set", "ssv", [INTERFACE, "Seen", Variant("t", 0)], "PropertyReadOnly"),
+    ("Set", "ssv", [INTERFACE, "DefaultMessage", Variant("u", 1)], "InvalidArgs"),
+    ("Set", "ssv", [INTERFACE, "DefaultMessage", Variant("as", ["x"])], "InvalidArgs"),
+    ("Set", "ssv", [INTERFACE, "DefaultMessage", Variant("v", Variant("s", "x"))], "InvalidArgs"),
+    ("Set", "ssv", [INTERFACE, "DefaultAction", Variant("b", True)], "InvalidArgs"),
+    ("Set", "sss", [INTERFACE, "DefaultMessage", "x"], "InvalidArgs"),
+    ("Nope", "", [], "UnknownMethod"),
+]
+
+
+@pytest.mark.parametrize(("member", "signature", "values", "name"), PROPERTY_CASES)
+async def test_properties(
+    bus: PrivateBus, directory: Path, member: str, signature: str, values: list[Any], name: str
+) -> None:
+    async with serving(bus, directory) as rig:
+        root = await rig.client()
+        message = Message(NAME, PATH, PROPERTIES_INTERFACE, member, signature=signature, body=values)
+        await root.refused(f"{DBUS_ERROR}{name}", root.send(message))
+
+
+async def test_bad_values_of_properties(bus: PrivateBus, directory: Path) -> None:
+    async with serving(bus, directory) as rig:
+        root = await rig.client()
+        await root.refused(f"{OWN_ERROR}InvalidMessage", root.set("DefaultMessage", "x" * 64))
+        await root.refused(f"{OWN_ERROR}InvalidMessage", root.set("DefaultMessage", "\x85"))
+        await root.refused(f"{OWN_ERROR}InvalidAction", root.set("DefaultAction", "default"))
+        assert rig.kernel.fallback == (b"Hello World", "record")
+
+
+OBJECT_CASES = [
+    (PATH, PEER, "Nope", "UnknownMethod"),
+    (PATH, INTROSPECTABLE, "Nope", "UnknownMethod"),
+    ("/org", INTERFACE, "ListMessages", "UnknownInterface"),
+    ("/", PROPERTIES_INTERFACE, "GetAll", "UnknownInterface"),
+    ("/org/execwatch1/1", INTERFACE, "ListMessages", "UnknownObject"),
+    ("/nope", PEER, "Ping", "UnknownObject"),
+    (PATH, "org.example.Nope", "Nope", "AccessDenied"),
+    (PATH, INTERFACE, "Nope", "AccessDenied"),
+    (PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "AccessDenied"),
+    (PATH, None, "ListMessages", "AccessDenied"),
+]
+
+
+@pytest.mark.parametrize(("path", "interface", "member", "name"), OBJECT_CASES)
+async def test_objects_and_interfaces(
+    bus: PrivateBus, directory: Path, path: str, interface: str | None, member: str, name: str
+) -> None:
+    """The last four never reach the service: the bus policy denies what it does not name."""
+    async with serving(bus, directory) as rig:
+        root = await rig.client()
+        await root.refused(f"{DBUS_ERROR}{name}", root.send(Message(NAME, path, interface, member)))  # type: ignore[arg-type]
+        assert rig.service.refused == 0
+
+
+async def test_a_full_table(bus: PrivateBus, directory: Path) -> None:
+    async with serving(bus, directory) as rig:
+        root = await rig.client()
+        for uid in range(rig.kernel.capacity):
+            await root.call("SetMessage", "us", uid, "x")
+        before, state = dict(rig.kernel.content), rig.state.read_bytes()
+        await root.listen()
+        text = await root.refused(f"{OWN_ERROR}TableFull", root.call("SetMessage", "us", 1000, "x"))
+        assert text == "the table is full: it holds 64 UIDs that have a message or an action"
+        await root.refused(f"{OWN_ERROR}TableFull", root.call("SetAction", "us", 1000, "ignore"))
+        assert (rig.kernel.content, rig.state.read_bytes(), root.heard) == (before, state, [])
+        await root.call("SetMessage", "us", 63, "still possible")
+        await root.call("RemoveMessage", "u", 0)
+        await root.call("SetMessage", "us", 1000, "room again")
+
+
+async def test_a_state_that_cannot_be_saved(
+    bus: PrivateBus, directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(bus, directory) as rig:
+        root = await rig.client()
+
+        def full(_fd: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            text = await root.refused(f"{OWN_ERROR}Internal", root.call("SetMessage", "us", 5, "x"))
+        assert text == "the change could not be saved, so it was not made: No space left on device"
+        assert str(rig.state) in caplog.text
+        assert (rig.kernel.content, rig.table.rows(), rig.state.exists()) == ({}, [], False)
+        await root.call("SetMessage", "us", 5, "x")
+
+
+async def test_a_refusal_by_the_kernel(bus: PrivateBus, directory: Path) -> None:
+    async with serving(bus, directory) as rig:
+        root = await rig.client()
+        rig.kernel.refuse = lambda _: True
+        text = await root.refused(f"{OWN_ERROR}Internal", root.call("SetMessage", "us", 5, "x"))
+        assert text == "the kernel refused the change, so it was not made: Cannot allocate memory"
+        assert await root.call("ListMessages") == []
+
+
+async def test_a_bug_tells_the_caller_nothing(
+    bus: PrivateBus, directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(bus, directory) as rig:
+
+        def broken() -> Counters:
+            raise RuntimeError("secret of /var/lib/execwatchd")
+
+        monkeypatch.setattr(rig.status, "counters", broken)
+        monkeypatch.setattr(rig.table, "rows", broken)
+        root, alice = await rig.client(), await rig.client(ALICE)
+        for call in (alice.get("Seen"), root.call("ListMessages")):
+            text = await alice.refused(f"{OWN_ERROR}Internal", call)
+            assert text == "an internal error; the daemon's log has it"
+        logged = [r.exc_info[1] for r in caplog.records if r.exc_info]
+        assert [str(error) for error in logged] == ["secret of /var/lib/execwatchd"] * 2
+        assert await alice.call("GetMessage", "u", ALICE) == "Hello World"
+
+
+async def test_a_call_that_wants_no_reply(bus: PrivateBus, directory: Path) -> None:
+    async with serving(bus, directory) as rig:
+        root = await rig.client()
+        flags, body = MessageFlag.NO_REPLY_EXPECTED, [5, "x"]
+        message = Message(NAME, PATH, INTERFACE, "SetMessage", flags=flags, signature="us", body=body)
+        await root.bus.send(message)
+        await rig.settle()
+        assert rig.table.message(5) == "x"
+
+
+async def test_what_is_no_call_is_ignored(bus: PrivateBus, directory: Path) -> None:
+    async with serving(bus, directory) as rig:
+        root = await rig.client()
+        signal = Message.new_signal(PATH, INTERFACE, "MessageChanged", "u", [1])
+        signal.destination = NAME
+        await root.bus.send(signal)  # the policy stops it
+        with pytest.raises(CallError):
+            await root.call("Nope")
+        assert await root.call("GetMessage", "u", 1) == "Hello World"
