@@ -71,7 +71,7 @@ def encode(record: Record) -> bytes:
         _field(b"FILENAME", r.filename[:-1]) if r.filename else b"",
         _field(b"ARGV", r.argv),
         b"EXECWATCH_CMDLINE=%b\n" % cmdline.encode(),
-        b"EXECWATCH_MESSAGE=%b\n" % _string(r.message),
+        _field(b"MESSAGE", _string(r.message)),
         _ids(r.loginuid, r.session, r.pidns, r.mntns, r.nspid),
         _where(r.cgroup, r.flags),
     ]
