@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Arguments → configuration → run → exit code; the one place that turns a failure into a line and a code."""
 
+import os
 import sys
+import time
 
 from execwatchd.arguments import parser
 from execwatchd.control import config
-from execwatchd.errors import Failure
+from execwatchd.errors import EXIT_FAILURE, Failure
+
+# The unit restarts at once, for after a crash every moment fills the ring; but what can't start would keep
+# a processor busy compiling.
+_RESTART_DELAY = 2.0  # s
 
 
 def main() -> int:
@@ -24,6 +30,8 @@ def main() -> int:
         return daemon.run(foreground=arguments.foreground)
     except Failure as failure:
         print(*(f"execwatchd: {line}" for line in str(failure).splitlines()), sep="\n", file=sys.stderr)
+        if failure.code == EXIT_FAILURE and "NOTIFY_SOCKET" in os.environ:
+            time.sleep(_RESTART_DELAY)
         return failure.code
     except KeyboardInterrupt:
         return 130

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 _STALL_RATE = 2500  # execs per second and core: what the log's estimate of the ring assumes
 _RECORD = 512  # bytes of an ordinary one
 _RETRY = 1.0  # s, between attempts to reach a journal that is gone
+_LOOK = 0.01  # s
+_PARTING = 2.0  # s, that a stalled journal may delay the end
 _STATUS_INTERVAL = 10.0  # s
 
 
@@ -153,8 +155,16 @@ class Daemon:
         await asyncio.gather(housekeeping, bus, return_exceptions=True)
         await self._bus.stop()
         self._drain.stop()
+        await self._leave_journal()
         self._manager.status(self._status())
         return 0
+
+    async def _leave_journal(self) -> None:
+        """journald looks up a sender's unit when it reads: of a process that is gone it finds none."""
+        for _ in range(int(_PARTING / _LOOK)):
+            if not self._journal.unread():
+                return
+            await asyncio.sleep(_LOOK)
 
     def _status(self) -> str:
         """The one line of `systemctl status`."""

@@ -8,6 +8,8 @@ import errno
 import fcntl
 import os
 import socket
+import sys
+import termios
 from pathlib import Path
 
 SOCKET = Path("/run/systemd/journal/socket")
@@ -41,6 +43,13 @@ class Journal:
     def fileno(self) -> int:
         """To wait until it is writable; -1: not connected."""
         return self._socket.fileno() if self._socket else -1
+
+    def unread(self) -> int:
+        """Bytes that were accepted, and that journald has still to read."""
+        if not self._socket:
+            return 0
+        answer = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ, unix(7)
+        return int.from_bytes(answer, sys.byteorder)
 
     def send(self, datagram: bytes) -> bool:
         """One entry. False: not now; wait for the socket, or open it again where it has none."""

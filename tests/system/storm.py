@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Execs that can be told apart, and what of them arrived.
+
+A box shares the host's kernel, so its daemon sees the host's execs too. The tests that count exactly let it
+record one UID only, and run the storm as that UID.
+"""
+
+import os
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+from tests.system.harness import Box, wait_until
+
+UID = 54321
+ONLY_STORM = f"""\
+mkdir -p $R/etc/execwatchd/execwatchd.toml.d
+cat >$R/etc/execwatchd/execwatchd.toml.d/storm.toml <<T
+default_action = "ignore"
+actions = {{ {UID} = "record" }}
+T
+"""
+_COUNTERS = ("Seen", "Forwarded", "Ignored", "Lost", "RingFill")
+
+
+class Storm:
+    """Runs the program `storm` on the host, in the background or to its end; it is one exec more itself."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+
+    def start(self, tag: str, count: int, pause_us: int = 0) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [self._program, str(count), str(pause_us), tag], user=UID, group=UID, extra_groups=[]
+        )
+
+    def run(self, tag: str, count: int) -> None:
+        assert self.start(tag, count).wait() == 0
+
+
+def build(directory: Path) -> Storm:
+    """Compiles it into `directory`, which any user may enter."""
+    program = directory / "storm"
+    source = Path(__file__).with_suffix(".c")
+    subprocess.run(["gcc", "-Wall", "-Werror", "-O1", "-static", "-o", program, source], check=True)
+    os.chmod(directory, 0o755)
+    return Storm(program)
+
+
+def counters(box: Box) -> dict[str, int]:
+    """The manager's counters, by the names of its properties."""
+    name = "org.execwatch1"
+    shown = box.busctl("get-property", name, "/org/execwatch1", f"{name}.Manager", *_COUNTERS).stdout
+    return dict(zip(_COUNTERS, (int(line.split()[1]) for line in shown.splitlines()), strict=True))
+
+
+def at_rest(box: Box) -> dict[str, int]:
+    """The counters once nothing waits, and then the contract's equation holds."""
+
+    def settled() -> dict[str, int] | None:
+        now = counters(box)
+        return now if now["Seen"] == now["Forwarded"] + now["Ignored"] + now["Lost"] else None
+
+    return wait_until(settled, "Seen = Forwarded + Ignored + Lost", 60)
+
+
+def arrived(box: Box, tag: str, *matches: str) -> Counter[int]:
+    """How often each of the storm's execs is in the journal, by its number."""
+    found: Counter[int] = Counter()
+    for entry in box.journal(*(matches or ("-u", "execwatchd")), "--output-fields=EXECWATCH_ARGV"):
+        argv = entry.get("EXECWATCH_ARGV", "")
+        word = (argv if isinstance(argv, str) else "").split("\0")[1:2]
+        serial = word[0] if word else ""
+        if serial.startswith(f"{tag}-"):
+            found[int(serial.removeprefix(f"{tag}-"))] += 1
+    return found
+
+
+def losses(box: Box) -> list[int]:
+    """The counts of all entries that tell of a loss."""
+    entries = box.journal("-u", "execwatchd", "--output-fields=EXECWATCH_LOST")
+    return [int(entry["EXECWATCH_LOST"]) for entry in entries if "EXECWATCH_LOST" in entry]

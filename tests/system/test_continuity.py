@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An exec is in the journal or counted as lost, whatever happens to the daemon, the journal or the bus."""
+
+import json
+import random
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from execwatchd.kernel.loader import MAPS
+from tests.conftest import OUR_PROGRAMS
+from tests.system import storm as storms
+from tests.system.harness import Boot, Box, wait_until
+from tests.system.storm import ONLY_STORM, Storm, arrived, at_rest, counters, losses
+
+SMALL_RING = """\
+mkdir -p $R/etc/execwatchd/execwatchd.toml.d
+echo 'ring_size = "64KiB"' >$R/etc/execwatchd/execwatchd.toml.d/ring.toml
+"""
+
+
+@pytest.fixture(scope="session")
+def storm(layers: Path) -> Storm:
+    directory = layers / "storm"
+    directory.mkdir()
+    layers.chmod(0o755)
+    return storms.build(directory)
+
+
+@pytest.fixture
+def watching(boot: Boot) -> Box:
+    """A system whose daemon runs and records the storm's UID only."""
+    box = boot(ONLY_STORM)
+    box.systemctl("start", "execwatchd")
+    return box
+
+
+@pytest.fixture
+def programs() -> Iterator[None]:
+    """Fails a test that leaves a program, a map or an attachment in the kernel."""
+    before = _kernel_objects()
+    yield
+    wait_until(lambda: _kernel_objects() <= before, "BPF objects are gone")
+
+
+def _kernel_objects() -> set[str]:
+    """Ours, by the names of what is loaded; an attachment ends before its program does."""
+    found = set()
+    for kind, names in (("prog", OUR_PROGRAMS), ("map", {*MAPS, "callers", "exec_scratch"})):
+        shown = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, check=True).stdout
+        found |= {f"{kind} {one['id']}" for one in json.loads(shown) if one.get("name") in names}
+    return found
+
+
+def _descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def _kill(box: Box) -> None:
+    old = box.show("execwatchd", "MainPID")
+    box.systemctl("kill", "--signal=KILL", "execwatchd")
+    wait_until(
+        lambda: (
+            box.show("execwatchd", "MainPID") not in (old, "0")
+            and box.show("execwatchd", "ActiveState") == "active"
+        ),
+        "the daemon is back",
+    )
+
+
+def test_kills_during_a_storm_lose_nothing(watching: Box, storm: Storm) -> None:
+    kills, count = 20, 20_000
+    running = storm.start("kill", count, pause_us=800)
+    for _ in range(kills):
+        time.sleep(random.uniform(0, 0.3))
+        _kill(watching)
+    assert running.wait() == 0
+    total = at_rest(watching)
+    found = arrived(watching, "kill")
+    assert set(found) == set(range(count))
+    assert found.total() - count <= kills
+    assert total["Lost"] == 0
+    assert total["Forwarded"] == count + 1
+
+
+def test_restarts_during_a_storm_lose_and_double_nothing(watching: Box, storm: Storm) -> None:
+    count = 10_000
+    running = storm.start("restart", count)
+    while running.poll() is None:
+        watching.systemctl("restart", "execwatchd")
+    assert running.returncode == 0
+    total = at_rest(watching)
+    found = arrived(watching, "restart")
+    assert set(found) == set(range(count))
+    assert found.total() == count
+    assert (total["Lost"], total["Forwarded"]) == (0, count + 1)
+
+
+def test_other_options_during_a_storm_lose_nothing(watching: Box, storm: Storm) -> None:
+    count, switches = 10_000, 6
+    running = storm.start("switch", count, pause_us=200)
+    for i in range(switches):
+        value = "true" if i % 2 == 0 else "false"
+        watching.shell(f"echo 'cwd = {value}' >/etc/execwatchd/execwatchd.toml.d/cwd.toml")
+        watching.systemctl("restart", "execwatchd")
+    assert running.wait() == 0
+    total = at_rest(watching)
+    found = arrived(watching, "switch")
+    assert set(found) == set(range(count))
+    # in the instant of a switch both programs see an exec; each counts it
+    assert found.total() == total["Forwarded"] - 1
+    assert total["Lost"] == 0
+    entries = watching.journal("-u", "execwatchd", "MESSAGE_ID=cfb27839938a43a79fa0aa17b0ee6fb8")
+    assert len(entries) == switches
+
+
+def test_upgrade_to_another_layout_during_a_storm_loses_nothing(watching: Box, storm: Storm) -> None:
+    """A later version whose records have one member more reads what the one before left in the ring."""
+    lib = "/usr/lib/execwatchd/execwatchd"
+    count = 10_000
+    running = storm.start("upgrade", count, pause_us=200)
+    watching.shell(
+        f"sed -i 's/  __u32 reserved;/  __u32 reserved;\\n  __u64 added;/' {lib}/bpf/execwatch.h &&"
+        f" sed -i 's/ cwd_len:I reserved:I/ cwd_len:I reserved:I added:Q/' {lib}/kernel/layout.py &&"
+        f" find {lib} -name 'layout.*.pyc' -delete && grep -q added:Q {lib}/kernel/layout.py"
+    )
+    watching.systemctl("restart", "execwatchd")
+    assert running.wait() == 0
+    total = at_rest(watching)
+    found = arrived(watching, "upgrade")
+    assert set(found) == set(range(count))
+    assert found.total() == total["Forwarded"] - 1
+    assert total["Lost"] == 0
+
+
+def test_upgrade_of_the_same_layout_takes_over_without_compiling(watching: Box, storm: Storm) -> None:
+    count = 4_000
+    running = storm.start("same", count)
+    watching.shell("echo '# another version' >>/usr/lib/execwatchd/execwatchd/errors.py")
+    watching.systemctl("restart", "execwatchd")
+    assert running.wait() == 0
+    assert at_rest(watching)["Forwarded"] == count + 1
+    assert arrived(watching, "same") == dict.fromkeys(range(count), 1)
+    said = [str(entry["MESSAGE"]) for entry in watching.journal("-u", "execwatchd", "--grep=attached")]
+    assert [line.partition(":")[0] for line in said] == ["attached", "took over the attached program"]
+
+
+def test_stalled_journal_loses_only_what_is_counted(boot: Boot, storm: Storm) -> None:
+    box = boot(ONLY_STORM + SMALL_RING)
+    box.systemctl("start", "execwatchd")
+    count = 6_000
+    box.shell("kill -STOP $(pidof systemd-journald)")
+    try:
+        storm.run("stall", count)
+        stalled = counters(box)  # the bus answers throughout
+        box.call("SetMessage", "us", str(storms.UID), "still here")
+        assert stalled["Lost"] > 0
+        _kill(box)  # the record in hand survives too
+    finally:
+        box.shell("kill -CONT $(pidof systemd-journald)")
+    total = at_rest(box)
+    # what journald had not read when its sender was killed bears no unit: it looks that up when it reads
+    found = arrived(box, "stall", "-t", "execwatchd")
+    assert found.total() == len(found) == total["Forwarded"] - 1
+    assert total["Forwarded"] + total["Lost"] == count + 1
+    wait_until(lambda: losses(box), "the loss is told")
+    assert losses(box) == [total["Lost"]]
+
+
+def test_restarted_journald_loses_nothing(watching: Box, storm: Storm) -> None:
+    count = 6_000
+    running = storm.start("journald", count)
+    for _ in range(3):
+        time.sleep(0.3)
+        watching.systemctl("restart", "systemd-journald")
+    assert running.wait() == 0
+    assert at_rest(watching)["Lost"] == 0
+    assert arrived(watching, "journald") == dict.fromkeys(range(count), 1)
+
+
+def test_restarted_bus(watching: Box, storm: Storm) -> None:
+    watching.call("SetMessage", "us", str(storms.UID), "kept")
+    running = storm.start("bus", 2_000)
+    watching.systemctl("restart", "dbus.service")
+    assert running.wait() == 0
+    wait_until(lambda: _owned(watching), "the name is back")
+    assert at_rest(watching)["Forwarded"] == 2_001
+    assert arrived(watching, "bus") == dict.fromkeys(range(2_000), 1)
+    assert watching.call("GetMessage", "u", str(storms.UID)).stdout == 's "kept"\n'
+
+
+def _owned(box: Box) -> bool:
+    return box.busctl("status", "org.execwatch1", check=False).returncode == 0
+
+
+def test_start_and_stop_leave_nothing(boot: Boot, programs: None) -> None:
+    box = boot(ONLY_STORM)
+    held = []
+    for _ in range(50):
+        box.systemctl("start", "execwatchd")
+        box.systemctl("stop", "execwatchd")
+        held.append(_descriptors(box.pid1))
+    # systemd closes the ends of streams to the journal when it gets to it
+    wait_until(lambda: _descriptors(box.pid1) <= held[0], "systemd holds no more descriptors than at first")
+
+
+def test_read_only_and_full_state_directory(watching: Box) -> None:
+    state = "/var/lib/execwatchd"
+    watching.call("SetMessage", "us", "7", "before")
+    pid = watching.show("execwatchd", "MainPID")
+    inside = ("nsenter", "-t", pid, "-m")
+    watching.run(*inside, "mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=1,mode=777", "tmpfs", state)
+    refused = watching.call("SetMessage", "us", "8", "not kept", check=False)
+    assert "the change could not be saved, so it was not made: No space left on device" in refused.stderr
+    watching.run(*inside, "mount", "-o", "remount,ro", state)
+    refused = watching.call("SetMessage", "us", "8", "not kept", check=False)
+    assert "the change could not be saved, so it was not made: Read-only file system" in refused.stderr
+    watching.run(*inside, "umount", state)
+    assert watching.call("GetMessage", "u", "8").stdout == 's "Hello World"\n'
+    watching.call("SetMessage", "us", "8", "kept")
+    watching.systemctl("restart", "execwatchd")
+    assert watching.call("GetMessage", "u", "7").stdout == 's "before"\n'
+    assert watching.call("GetMessage", "u", "8").stdout == 's "kept"\n'
+
+
+def test_corrupt_state_is_set_aside(watching: Box) -> None:
+    watching.call("SetMessage", "us", "7", "before")
+    watching.systemctl("stop", "execwatchd")
+    watching.shell('echo \'{"version": 1, "mess\' >/var/lib/execwatchd/state.json')
+    watching.systemctl("start", "execwatchd")
+    assert watching.call("GetMessage", "u", "7").stdout == 's "Hello World"\n'
+    aside = watching.shell("cat /var/lib/execwatchd/state.json.rejected-*").stdout
+    assert aside == '{"version": 1, "mess\n'
+    entries = watching.journal("-u", "execwatchd", "MESSAGE_ID=baeb8db566a44562ad60f93976f887ae")
+    assert len(entries) == 1
+
+
+def test_invalid_configuration_at_a_take_over_keeps_the_old_one(watching: Box, storm: Storm) -> None:
+    drop_ins = "/etc/execwatchd/execwatchd.toml.d"
+    watching.shell(f"""echo 'messages = {{ {storms.UID} = "from the file" }}' >{drop_ins}/m.toml""")
+    watching.systemctl("reload", "execwatchd")
+    assert watching.call("GetMessage", "u", "54321").stdout == 's "from the file"\n'
+    watching.shell(f"echo 'ring_size = 5' >{drop_ins}/z.toml")
+    watching.systemctl("restart", "execwatchd")
+    assert watching.call("GetMessage", "u", "54321").stdout == 's "from the file"\n'
+    storm.run("invalid", 10)
+    assert at_rest(watching)["Forwarded"] == 11
+    watching.systemctl("stop", "execwatchd")
+    watching.systemctl("start", "execwatchd", check=False)
+    assert watching.show("execwatchd", "ExecMainStatus") == "78"
+    rejected = watching.journal("-u", "execwatchd", "MESSAGE_ID=3583d383513d4d868aab37419acd0e32")
+    assert f"{drop_ins}/z.toml: ring_size: " in str(rejected[0]["MESSAGE"])
