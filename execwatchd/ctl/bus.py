@@ -133,10 +133,11 @@ def connect() -> Iterator[BusManager]:
     """A connection to the system bus (DBUS_SYSTEM_BUS_ADDRESS where that is set)."""
     logging.getLogger("dbus_next").setLevel(logging.CRITICAL)  # what it would log is raised here too
     with asyncio.Runner() as runner:
+        runner.get_loop().set_exception_handler(_ignore)
         try:
             bus = runner.run(_connected())
         except (OSError, EOFError, AuthError, InvalidAddressError) as error:
-            cause = getattr(error, "strerror", None) or str(error)
+            cause = getattr(error, "strerror", None) or str(error) or "it closed the connection"
             raise Failure(f"cannot reach the system bus: {cause}", code=EXIT_UNREACHABLE) from None
         try:
             yield BusManager(runner, bus)
@@ -146,6 +147,10 @@ def connect() -> Iterator[BusManager]:
 
 async def _connected() -> MessageBus:
     return await asyncio.wait_for(MessageBus(bus_type=BusType.SYSTEM).connect(), _SECONDS)
+
+
+def _ignore(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
+    """dbus-next leaves futures with errors behind; what a call needs to know is raised from the call."""
 
 
 async def _close(bus: MessageBus) -> None:

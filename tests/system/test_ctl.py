@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""execwatchctl on a booted system: the daemon's bus, the real journal, and somebody who forges entries."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from execwatchd.kinds import Kind
+from tests.system.harness import BOX, Boot, Box, Result, wait_until
+
+UNIT = "execwatchd.service"
+DAEMON = 1  # an ordinary user that has a name: the bus turns others away
+
+
+def ctl(host: Box, *arguments: str, uid: int = 0) -> Result:
+    return host.run("execwatchctl", *arguments, uid=uid, check=False)
+
+
+def log(host: Box, *arguments: str, check: bool = True) -> list[str]:
+    """The lines that `log` prints."""
+    host.run("journalctl", "--sync", check=False)
+    done = ctl(host, "log", *arguments)
+    assert not check or (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout.splitlines()
+
+
+def logged(host: Box, count: int, *arguments: str) -> list[str]:
+    """The lines, once there are so many."""
+    return wait_until(lambda: found if len(found := log(host, *arguments)) >= count else [], str(arguments))
+
+
+def objects(lines: list[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def daemon(host: Box) -> Iterator[Box]:
+    host.systemctl("start", UNIT)
+    yield host
+    print(host.run("journalctl", "-u", UNIT, "-p", "warning", "--no-pager", check=False).stdout)
+
+
+def test_status_is_good_news_for_anybody(daemon: Box) -> None:
+    for uid in (0, DAEMON):
+        done = ctl(daemon, "status", uid=uid)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Health: healthy\n" in done.stdout
+    shown = json.loads(ctl(daemon, "status", "--json").stdout)
+    assert shown["attached"] == ["task_rename", "sched_process_exec"]
+    assert shown["seen"] > 0
+    assert (shown["lost"], shown["healthy"]) == (0, True)
+    assert shown["memory"] > 0
+
+
+def test_a_message_is_set_by_name_and_stands_in_the_log(daemon: Box) -> None:
+    assert ctl(daemon, "set", "games", "Hi games!").returncode == 0
+    uid = int(daemon.run("id", "-u", "games").stdout)
+    daemon.run("true", "for", "games", uid=uid)
+    (line,) = logged(daemon, 1, "--user", "games", "--comm", "true")
+    assert line[15:].split() == [line.split()[3], "games", "setpriv", "Hi", "games!", "true", "for", "games"]
+    assert [str(uid), "games", "Hi", "games!", "record", "state"] in map(
+        str.split, ctl(daemon, "list").stdout.splitlines()
+    )
+    assert ctl(daemon, "unset", "games").returncode == 0
+    again = ctl(daemon, "unset", "games")
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+
+
+def test_who_is_ignored_is_not_in_the_log(daemon: Box) -> None:
+    assert ctl(daemon, "action", "5601", "ignore").returncode == 0
+    daemon.run("true", "unseen", uid=5601)
+    assert ctl(daemon, "action", "5601", "default").returncode == 0
+    daemon.run("true", "seen", uid=5601)
+    assert logged(daemon, 1, "--user", "5601", "-o", "argv") == ["true seen"]
+
+
+def test_filters_and_order(daemon: Box) -> None:
+    for number in range(30):
+        daemon.run("true", f"number-{number}", uid=5602)
+    everything = [f"true number-{number}" for number in range(30)]
+    mine = ("--user", "5602", "-o", "argv")
+    assert logged(daemon, 30, *mine) == everything
+    assert log(daemon, *mine, "-n", "3") == everything[-3:]
+    assert log(daemon, *mine, "-n", "0") == []
+    assert log(daemon, *mine, "-n", "99") == everything
+    assert log(daemon, *mine, "-b") == log(daemon, *mine, "--since", "today") == everything
+    assert log(daemon, *mine, "--since", "-1h", "--until", "now", "-n", "1") == everything[-1:]
+    assert log(daemon, *mine, "--until", "1h ago") == log(daemon, *mine, "--since", "+1h") == []
+    assert log(daemon, *mine, "--comm", "setpriv", "--comm", "nobody") == everything
+    assert log(daemon, *mine, "--unit", "probe") == []
+    entries = objects(log(daemon, "--user", "5602", "--json"))
+    assert log(daemon, *mine, "--pid", str(entries[7]["pid"])) == everything[7:8]
+    between = ("--since", entries[7]["time"], "--until", entries[20]["time"])
+    assert everything[8] in log(daemon, *mine, *between)
+    assert log(daemon, *mine, *between, "-n", "99") == log(daemon, *mine, *between)
+
+
+def test_boots(daemon: Box) -> None:
+    daemon.run("true", uid=5603)
+    assert len(logged(daemon, 1, "--user", "5603", "-b", "0")) == 1
+    assert len(log(daemon, "--user", "5603", "-b", "1")) == 1
+    assert ctl(daemon, "log", "-b", "-1").stderr == "execwatchctl: no such boot: -1 (the journal has 1)\n"
+
+
+def test_the_execs_of_a_unit(daemon: Box) -> None:
+    for unit in ("ours", "other"):
+        command = ("--uid=games", "/usr/bin/true", unit)
+        daemon.run("systemd-run", "--wait", "--quiet", f"--unit={unit}", *command)
+    assert logged(daemon, 1, "--unit", "ours", "--comm", "true", "-o", "argv") == ["/usr/bin/true ours"]
+
+
+SCRIPT = """
+/usr/bin/env true one
+( exec /bin/sh -c 'true sub; /usr/bin/true two; exec true three' )
+exec true last
+"""
+
+
+def test_a_tree_of_what_happened(daemon: Box) -> None:
+    daemon.run("bash", "-c", SCRIPT, "tree", uid=5605)
+    logged(daemon, 7, "--user", "5605")
+    shown = objects(log(daemon, "--tree", "--user", "5605", "--json"))
+    assert [(one["depth"], [" ".join(e["argv"][::2]) for e in one["execs"]]) for one in shown] == [
+        (0, ["bash " + SCRIPT, "true"]),
+        (1, ["/usr/bin/env one", "true"]),
+        (1, ["/bin/sh true sub; /usr/bin/true two; exec true three", "true"]),
+        (2, ["/usr/bin/true"]),
+    ]
+    root, _, shell, leaf = shown
+    below = objects(log(daemon, "--tree", "--pid", str(shell["pid"]), "--json"))
+    assert [(one["depth"], one["pid"]) for one in below] == [(0, shell["pid"]), (1, leaf["pid"])]
+    lines = log(daemon, "--tree", "--pid", str(root["pid"]))
+    assert [line[27:] for line in lines[-3:]] == [
+        f"└─{shell['pid']} /bin/sh -c 'true sub; /usr/bin/true two; exec true three'",
+        "  │ » true three",
+        f"  └─{leaf['pid']} /usr/bin/true two",
+    ]
+
+
+def test_an_unknown_user_gets_no_bus_and_one_line(daemon: Box) -> None:
+    done = ctl(daemon, "status", uid=5604)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("execwatchctl: cannot reach the system bus: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_following_shows_what_comes_and_ends_with_its_reader(daemon: Box) -> None:
+    daemon.run("true", "before", uid=5606)
+    logged(daemon, 1, "--user", "5606")
+    command = [str(BOX), "run", daemon.name, "execwatchctl", "log", "-f", "--user", "5606", "-o", "argv"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout
+        assert follower.stdout.readline() == "true before\n"
+        daemon.run("true", "after", uid=5606)
+        assert follower.stdout.readline() == "true after\n"
+        follower.stdout.close()  # and it ends, although no more entries come
+        assert follower.wait(30) == 0
+
+
+FORGED = f"""\
+MESSAGE=1 0 bash Hello World: evil
+MESSAGE_ID={Kind.EXEC.value}
+SYSLOG_IDENTIFIER=execwatchd
+EXECWATCH_PID=1
+EXECWATCH_PPID=0
+EXECWATCH_UID=5607
+EXECWATCH_CMDLINE=evil
+_SYSTEMD_UNIT=execwatchd.service
+"""
+
+
+def test_a_forged_entry_is_not_shown_as_ours(daemon: Box) -> None:
+    for uid in (5608, 0):  # not even root's is the daemon's
+        daemon.run("logger", "--journald", uid=uid, stdin=FORGED)
+    unit = ("systemd-run", "--wait", "--quiet", "--pipe", "--unit=forger")
+    daemon.run(*unit, "logger", "--journald", stdin=FORGED)
+    arguments = ("--user", "5607", "-o", "argv")
+    assert logged(daemon, 3, *arguments, "--any-sender") == ["evil"] * 3
+    assert log(daemon, *arguments) == []
+
+
+def test_nothing_that_an_attacker_chose_reaches_the_terminal(daemon: Box) -> None:
+    script = r"""
+        cp /usr/bin/true "/tmp/$1"
+        exec -a "$1" "/tmp/$1" "$2"
+    """
+    name, argument = "\x1b[31m\nx\u202e", "\x1b]0;owned\x07\r\udcff"
+    daemon.shell(script, name, argument, uid=5609)
+    user = ("--user", "5609", "--comm", name)
+    escaped = "\\033[31m\\012x\\342\\200\\256"
+    for output in ("short", "cat", "argv"):
+        (line,) = logged(daemon, 1, *user, "-o", output)
+        assert line.isprintable()
+        assert line.endswith(f"$'{escaped}' $'\\033]0;owned\\007\\015\\377'")
+    (one,) = objects(log(daemon, *user, "--json"))
+    assert (one["new_comm"], one["argv"]) == (name, [name, list(argument.encode(errors="surrogateescape"))])
+
+
+def test_a_reader_that_has_enough(daemon: Box) -> None:
+    done = daemon.shell("execwatchctl log | head -n 1; exit ${PIPESTATUS[0]}")
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+def test_who_may_not_read_the_journal_is_told_so(daemon: Box) -> None:
+    done = ctl(daemon, "log", uid=5610)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("execwatchctl: no system journal here that you may read")
+
+
+def test_a_directory_of_journal_files(daemon: Box) -> None:
+    daemon.run("true", "kept", uid=5611)
+    logged(daemon, 1, "--user", "5611")
+    daemon.shell("cp -r /run/log/journal /tmp/kept")
+    assert log(daemon, "-D", "/tmp/kept", "--user", "5611", "-o", "argv") == ["true kept"]
+
+
+def test_a_daemon_that_was_stopped(daemon: Box) -> None:
+    daemon.systemctl("stop", UNIT)
+    for arguments in (("status",), ("list",), ("set", "0", "x")):
+        done = ctl(daemon, *arguments)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr == "execwatchctl: execwatchd does not run (systemctl start execwatchd)\n"
+    assert log(daemon, "-n", "1") != []
+    daemon.systemctl("start", UNIT)
+
+
+def test_a_journal_of_its_own_and_failed_execs(boot: Boot) -> None:
+    host = boot('echo "failures = true" >"$R/etc/execwatchd/execwatchd.toml"')
+    host.run("cp", "/usr/share/execwatchd/journald@execwatchd.conf", "/etc/systemd/")
+    host.systemctl("start", UNIT, check=False)
+    host.systemctl("stop", UNIT)
+    for name in ("namespace", "failures"):
+        host.enable_drop_in(name)
+    host.systemctl("restart", UNIT)
+    host.shell("/no/such/file arg; /usr/bin/true there", uid=5612, check=False)
+    wait = ("--user", "5612", "--comm", "bash")
+    host_journal = wait_until(lambda: ctl(host, "log", *wait, "-o", "json").stdout, "the namespace's entries")
+    failed = [one for one in objects(host_journal.splitlines()) if one["kind"] == "failed"]
+    assert [(one["filename"], one["errno"]) for one in failed] == [("/no/such/file", "ENOENT")]
+    (line,) = ctl(host, "log", "--failed", *wait).stdout.splitlines()
+    assert line.endswith("[ENOENT] /no/such/file arg")
+    assert ctl(host, "log", "--namespace", "execwatchd", *wait, "-o", "argv").stdout != ""
