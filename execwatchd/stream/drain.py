@@ -120,6 +120,7 @@ class Drain:
         self._on_empty = on_empty
         self._readers = [Reader(one, outbox, seen) for one in (*hooks.former, hooks.current)]
         self._pending: asyncio.Handle | None = None
+        self._stopped = False
         self.stalled = False
         self.passes = 0  # how often a pass read something: the watchdog's proof of progress
 
@@ -129,6 +130,7 @@ class Drain:
 
     def stop(self) -> None:
         """No more passes; what is in the rings stays there."""
+        self._stopped = True
         if self._pending:
             self._pending.cancel()
         self._loop.remove_reader(self._readers[-1].ring.epoll_fd)
@@ -136,6 +138,8 @@ class Drain:
             reader.close()
 
     def _pass(self) -> None:
+        if self._stopped:  # the journal became writable since
+            return
         self._pending = None
         reader = self._readers[0]
         empty = reader.read()

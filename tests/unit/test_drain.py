@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Ring to journal over stalls, bad records and kills: nothing lost, nothing twice but what a kill doubles."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from execwatchd.stream.decode import Record
+from execwatchd.stream.drain import Drain, Reader
+from execwatchd.stream.outbox import Outbox
+from tests.fakes.kernel import FakeJournal, FakeSource, FakeSources, KilledError
+from tests.fakes.native import fields
+from tests.fakes.records import pack, values
+
+BAD = b"no record"
+
+
+def record(number: int) -> bytes:
+    return pack(values(pid=number))
+
+
+def delivered(journal: FakeJournal) -> list[int]:
+    """The execs in the journal, in its order."""
+    found = map(fields, journal.entries)
+    return [int(one["EXECWATCH_PID"]) for one in found if "EXECWATCH_PID" in one]
+
+
+def assert_balanced(source: FakeSource) -> None:
+    counted = source.counters()
+    assert counted.ring_fill == 0
+    assert counted.seen == counted.forwarded + counted.ignored + counted.lost
+
+
+def read_all(reader: Reader, journal: FakeJournal, room: Callable[[], int] = lambda: 1 << 30) -> None:
+    """Until the ring is empty; `room`: what the journal takes after a stall."""
+    while not reader.read():
+        if reader.stalled:
+            journal.room = room()
+
+
+class TestReader:
+    def test_in_order_and_counted(self) -> None:
+        source, journal = FakeSource(), FakeJournal()
+        source.ignore(3)
+        source.lose(2)
+        source.exec(*map(record, range(1, 6)))
+        reader = Reader(source, Outbox(journal))
+        assert reader.read()
+        assert (reader.stalled, reader.progress) == (False, True)
+        assert delivered(journal) == [1, 2, 3, 4, 5]
+        assert source.counters()[:4] == (10, 5, 3, 2)
+        assert_balanced(source)
+        assert reader.read()
+        assert not reader.progress
+
+    def test_a_stalled_journal_holds_one_and_leaves_the_others_in_the_ring(self) -> None:
+        source, journal = FakeSource(), FakeJournal(room=2)
+        source.exec(*map(record, range(1, 6)))
+        reader = Reader(source, Outbox(journal))
+        assert not reader.read()
+        assert (reader.stalled, len(source.waiting)) == (True, 2)
+        assert source.ledger.held() == record(3)
+        assert source.counters().forwarded == 2
+        for _ in range(3):
+            assert not reader.read()
+            assert (reader.stalled, reader.progress, len(source.waiting)) == (True, False, 2)
+        journal.room = 9
+        assert reader.read()
+        assert not reader.stalled
+        assert delivered(journal) == [1, 2, 3, 4, 5]
+        assert_balanced(source)
+
+    def test_a_batch_yields(self) -> None:
+        source, journal = FakeSource(), FakeJournal()
+        source.exec(*map(record, range(600)))
+        reader = Reader(source, Outbox(journal))
+        passes = list(itertools.takewhile(lambda empty: not empty, iter(reader.read, None)))
+        assert len(passes) == 2
+        assert delivered(journal) == list(range(600))
+
+    def test_a_bad_record_counts_as_lost_and_stops_nothing(self) -> None:
+        source, journal = FakeSource(), FakeJournal()
+        source.exec(record(1), BAD, b"", record(2)[:-1], record(2))
+        seen: list[int] = []
+        reader = Reader(source, Outbox(journal), lambda one: seen.append(one.pid))
+        assert reader.read()
+        assert delivered(journal) == seen == [1, 2]
+        assert (source.counters().lost, source.ledger.page.malformed) == (3, 3)
+        assert_balanced(source)
+
+    def test_a_record_that_cannot_be_written_counts_as_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        source, journal = FakeSource(), FakeJournal()
+        source.exec(record(1))
+
+        def fail(_record: Record) -> bytes:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("execwatchd.stream.entry.encode", fail)
+        assert Reader(source, Outbox(journal)).read()
+        assert source.counters().lost == 1
+        assert_balanced(source)
+
+    @given(st.lists(st.binary(max_size=600), max_size=20))
+    def test_random_bytes_are_counted(self, noise: list[bytes]) -> None:
+        source, journal = FakeSource(), FakeJournal()
+        source.exec(*noise, record(77))
+        read_all(Reader(source, Outbox(journal)), journal)
+        assert delivered(journal)[-1] == 77
+        assert_balanced(source)
+
+    def test_the_log_of_a_stall_goes_before_the_records_behind_it(self) -> None:
+        source, journal = FakeSource(), FakeJournal(room=1)
+        outbox = Outbox(journal)
+        source.exec(record(1), record(2))
+        reader = Reader(source, outbox)
+        assert not reader.read()
+        outbox.post(b"MESSAGE=log\n")
+        journal.room = 9
+        assert reader.read()
+        assert [fields(one)["MESSAGE"][:4] for one in journal.entries] == [b"1 50", b"log", b"2 50"]
+
+
+class Lives:
+    """Processes one after the other on the same ring and the same journal, each killed after some steps."""
+
+    def __init__(self, rooms: list[int]) -> None:
+        self.source = FakeSource()
+        self.journal = FakeJournal(room=0)
+        self._rooms = itertools.chain(rooms, itertools.repeat(1 << 30))
+
+    def live(self, steps: int | None) -> bool:
+        """Until all is read (True), or killed at this step."""
+        left = itertools.count(steps, -1) if steps is not None else itertools.repeat(1)
+
+        def step() -> None:
+            if not next(left):
+                raise KilledError
+
+        self.source.step = self.journal.step = step
+        self.source.again()
+        try:
+            read_all(Reader(self.source, Outbox(self.journal)), self.journal, self._rooms.__next__)
+        except KilledError:
+            return False
+        return True
+
+
+def steps_of(rooms: list[int], records: list[bytes]) -> int:
+    """How many steps a process takes that nobody kills."""
+    lives = Lives(rooms)
+    lives.source.exec(*records)
+    for steps in itertools.count():
+        again = Lives(rooms)
+        again.source.exec(*records)
+        if again.live(steps):
+            return steps
+    raise AssertionError
+
+
+@pytest.mark.parametrize("rooms", [[], [1], [0, 2, 0, 0, 1], [3, 1]])
+def test_a_kill_between_any_two_steps(rooms: list[int]) -> None:
+    records = [record(1), record(2), BAD, record(3), record(4)]
+    for steps in range(steps_of(rooms, records) + 1):
+        lives = Lives(rooms)
+        lives.source.exec(*records)
+        lives.source.ignore(2)
+        lives.live(steps)
+        assert lives.live(None)
+        got = delivered(lives.journal)
+        assert sorted(set(got)) == [1, 2, 3, 4], steps
+        assert got == sorted(got), steps
+        assert len(got) <= 5, steps
+        assert lives.source.counters()[:4] == (7, 4, 2, 1), steps
+
+
+@given(
+    st.lists(st.integers(0, 3), max_size=6),
+    st.lists(st.integers(0, 25), max_size=8),
+    st.lists(st.booleans(), max_size=9),
+)
+def test_any_number_of_kills(rooms: list[int], kills: list[int], good: list[bool]) -> None:
+    lives = Lives(rooms)
+    lives.source.exec(*(record(i) if one else BAD for i, one in enumerate(good)))
+    killed = sum(not lives.live(steps) for steps in kills)
+    assert lives.live(None)
+    got = delivered(lives.journal)
+    assert got == sorted(got)
+    assert set(got) == {i for i, one in enumerate(good) if one}
+    assert len(got) - len(set(got)) <= killed
+    assert lives.source.counters()[:4] == (len(good), sum(good), 0, len(good) - sum(good))
+
+
+class Rig:
+    """A drain in a loop; the test says when the journal is writable."""
+
+    def __init__(self, room: int = 1 << 30, former: int = 0) -> None:
+        self.source = FakeSource()
+        self.former = [FakeSource() for _ in range(former)]
+        self.sources = FakeSources(self.source, self.former)
+        self.journal = FakeJournal(room)
+        self.waiting: list[Callable[[], None]] = []
+        self.empties = 0
+        self.drain: Drain
+
+    def run(self, script: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        async def main() -> None:
+            self.drain = Drain(self.sources, Outbox(self.journal), self.waiting.append, self.on_empty)
+            self.drain.start()
+            await asyncio.wait_for(script(), 30)
+            self.drain.stop()
+
+        asyncio.run(main())
+        assert [ring.closed for one in (*self.former, self.source) for ring in one.rings] == [True] * (
+            len(self.former) + 1
+        )
+
+    def on_empty(self) -> None:
+        self.empties += 1
+
+    def writable(self, room: int = 1 << 30) -> None:
+        self.journal.room = room
+        waiting, self.waiting[:] = list(self.waiting), []
+        for callback in waiting:
+            callback()
+
+    async def until(self, *execs: int) -> None:
+        await self.until_true(lambda: delivered(self.journal) == list(execs))
+
+    async def until_true(self, probe: Callable[[], bool]) -> None:
+        while not probe():  # noqa: ASYNC110  the drain tells nobody
+            await asyncio.sleep(0.001)
+
+
+def test_what_waits_at_the_start_and_what_comes_later() -> None:
+    rig = Rig()
+    rig.source.exec(record(1))
+
+    async def script() -> None:
+        await rig.until(1)
+        rig.source.exec(record(2))
+        await rig.until(1, 2)
+        await rig.until_true(lambda: rig.empties >= 3)  # a pass that found nothing: from here on it sleeps
+        rig.source.exec(record(3))
+        await rig.until(1, 2, 3)
+
+    rig.run(script)
+    assert_balanced(rig.source)
+
+
+def test_a_burst_lets_the_loop_have_its_turns() -> None:
+    rig = Rig()
+    rig.source.exec(*map(record, range(2000)))
+    turns: list[int] = []
+
+    async def script() -> None:
+        while len(rig.journal.entries) < 2000:
+            turns.append(len(rig.journal.entries))
+            await asyncio.sleep(0)
+
+    rig.run(script)
+    assert turns == [512, 768, 1024, 1280, 1536, 1792]
+    assert rig.drain.passes == 8
+
+
+def test_a_stall_waits_for_the_journal() -> None:
+    rig = Rig(room=1)
+    rig.source.exec(record(1), record(2), record(3))
+
+    async def script() -> None:
+        await rig.until(1)
+        assert rig.drain.stalled
+        assert rig.empties == 0
+        passes = rig.drain.passes
+        rig.source.exec(record(4))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert rig.drain.passes == passes
+        rig.writable(room=0)
+        assert rig.drain.stalled
+        rig.writable()
+        await rig.until(1, 2, 3, 4)
+        assert not rig.drain.stalled
+
+    rig.run(script)
+    assert_balanced(rig.source)
+
+
+def test_former_rings_come_first_and_are_settled_when_final() -> None:
+    rig = Rig(former=2)
+    rig.former[0].exec(record(1))
+    rig.former[1].exec(record(3))
+    rig.source.exec(record(5))
+
+    async def script() -> None:
+        await rig.until(1)
+        rig.former[0].exec(record(2))  # what still ran when it was detached
+        await rig.until(1, 2)
+        rig.former[0].final = True
+        await rig.until(1, 2, 3)
+        rig.former[1].exec(record(4))
+        rig.former[1].final = True
+        await rig.until(1, 2, 3, 4, 5)
+        assert (rig.sources.settled, rig.sources.former) == (1, [])
+
+    rig.run(script)
+
+
+def test_nothing_is_read_after_the_end() -> None:
+    rig = Rig(room=1)
+    rig.source.exec(record(1), record(2))
+
+    async def script() -> None:
+        await rig.until(1)
+
+    rig.run(script)
+    rig.writable()
+    assert delivered(rig.journal) == [1]
+    assert rig.source.ledger.held() == record(2)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+import pytest
+
+from execwatchd.kinds import Kind
+from execwatchd.stream.losses import Losses
+from execwatchd.stream.outbox import Outbox
+from tests.fakes.kernel import FakeJournal, FakeSource, FakeSources, KilledError
+from tests.fakes.native import fields
+
+
+class Rig:
+    """Losses of a fake ring, told to a fake journal and as signals."""
+
+    def __init__(self, room: int = 99, source: FakeSource | None = None) -> None:
+        self.source = source or FakeSource()
+        self.sources = FakeSources(self.source)
+        self.journal = FakeJournal(room)
+        self.signals: list[int] = []
+        self.losses = Losses(self.sources, Outbox(self.journal), self.signals.append)
+
+    def told(self) -> list[int]:
+        """The counts in the journal."""
+        return [int(fields(datagram)["EXECWATCH_LOST"]) for datagram in self.journal.entries]
+
+
+def test_nothing_lost_nothing_told() -> None:
+    rig = Rig()
+    rig.source.ignore(3)
+    rig.losses.tell()
+    assert (rig.told(), rig.signals) == ([], [])
+
+
+def test_each_loss_is_told_once() -> None:
+    rig = Rig()
+    rig.source.lose(3)
+    rig.losses.tell()
+    rig.losses.tell()
+    rig.source.lose(4)
+    rig.losses.tell()
+    assert rig.told() == rig.signals == [3, 4]
+
+
+def test_what_is_told() -> None:
+    rig = Rig()
+    rig.source.lose(1234)
+    rig.losses.tell()
+    (found,) = map(fields, rig.journal.entries)
+    assert found["MESSAGE_ID"] == Kind.EVENTS_LOST.value.encode()
+    assert found["PRIORITY"] == b"4"
+    assert found["MESSAGE"].startswith(b"1234 execs were not recorded: the ring of 4096 KiB was full")
+
+
+def test_what_a_stalled_journal_refused_is_told_later_in_one() -> None:
+    rig = Rig(room=0)
+    rig.source.lose(3)
+    rig.losses.tell()
+    rig.source.lose(4)
+    rig.losses.tell()
+    assert rig.signals == []
+    rig.journal.room = 9
+    rig.losses.tell()
+    assert rig.told() == rig.signals == [7]
+
+
+def test_a_kill_tells_twice_rather_than_never() -> None:
+    rig = Rig()
+    rig.source.lose(3)
+
+    def kill() -> None:
+        raise KilledError
+
+    rig.source.step = kill
+    with pytest.raises(KilledError):
+        rig.losses.tell()
+    rig.source.step = lambda: None
+    rig.source.again()
+    again = Rig(source=rig.source)
+    again.losses.tell()
+    assert rig.told() + again.told() == [3, 3]
+    third = Rig(source=rig.source)
+    third.losses.tell()
+    assert third.told() == []
+
+
+def test_the_losses_of_former_rings_wait_until_the_books_have_them() -> None:
+    rig = Rig()
+    rig.sources.former.append(FakeSource())
+    rig.source.lose(3)
+    rig.losses.tell()
+    assert rig.told() == []
+    rig.sources.settle()
+    rig.losses.tell()
+    assert rig.told() == [3]
+
+
+def test_an_overload_without_end_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("execwatchd.stream.losses.time.monotonic", lambda: now)
+    rig = Rig()
+    rig.source.lose(3)
+    for now, told in ((1029.0, []), (1031.0, [3]), (1060.0, [3]), (1062.0, [3, 4])):
+        rig.losses.tell_if_late()
+        assert rig.told() == told
+        if now == 1031.0:
+            rig.source.lose(4)
