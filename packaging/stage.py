@@ -86,16 +86,14 @@ def _sources(prefix: str) -> Iterator[tuple[Path, str]]:
 def _documentation(share: str) -> Iterator[tuple[Path, str]]:
     for page in sorted((ROOT / "docs/man").glob("*.[1-8]")):
         yield page, f"{share}/man/man{page.suffix[1]}/{page.name}"
-    for name in ("README.md", "CHANGELOG.md"):
-        if (ROOT / name).exists():
-            yield ROOT / name, f"{share}/doc/execwatchd/{name}"
+    for page in sorted([*ROOT.glob("README.md"), *ROOT.glob("CHANGELOG.md"), *ROOT.glob("docs/*.md")]):
+        yield page, f"{share}/doc/execwatchd/{page.name}"
     for source, target in (
         ("execwatchctl.bash", "bash-completion/completions/execwatchctl"),
         ("_execwatchctl", "zsh/site-functions/_execwatchctl"),
         ("execwatchctl.fish", "fish/vendor_completions.d/execwatchctl.fish"),
     ):
-        if (ROOT / "contrib/completions" / source).exists():
-            yield ROOT / "contrib/completions" / source, f"{share}/{target}"
+        yield ROOT / "contrib/completions" / source, f"{share}/{target}"
 
 
 def _tree(source: Path, target: str) -> Iterator[tuple[Path, str]]:
@@ -119,10 +117,10 @@ def _vendored(target: str) -> Iterator[tuple[Path, str]]:
 
 def _content(source: Path, prefix: str) -> bytes:
     content = source.read_bytes()
+    if source.parent == ROOT / "docs/man":
+        content = content.replace(b"/usr/share/execwatchd", f"{prefix}/share/execwatchd".encode())
     if source.name == "execwatchd.service":
         content = content.replace(b"/usr/sbin/execwatchd", f"{prefix}/sbin/execwatchd".encode())
-        if not f"{prefix}/".startswith("/usr/"):
-            content = content.replace(b"ExecPaths=/usr\n", f"ExecPaths=/usr {prefix}\n".encode())
     return content
 
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import Literal, TypeVar
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BOX = Path(__file__).with_name("box")
+_HIERARCHY = Path("/sys/fs/cgroup")
+CGROUPS = _HIERARCHY if (_HIERARCHY / "cgroup.procs").exists() else _HIERARCHY / "unified"
 STATES = Path("/run/execwatchd-box")
 
 Entry = dict[str, str]
@@ -41,6 +44,11 @@ class Box:
     @property
     def pid1(self) -> int:
         return int((STATES / self.name / "pid1").read_text())
+
+    def main_pid(self, unit: str) -> int:
+        """The number that the host knows a unit's process by."""
+        group = self.show(unit, "ControlGroup")
+        return int((CGROUPS / f"execwatchd-box-{self.name}{group}/cgroup.procs").read_text())
 
     def path(self, inside: str) -> Path:
         """Where a file of the box is for the tests; symbolic links in it lead out of the box."""
@@ -108,7 +116,13 @@ def _text(value: str | list[int]) -> str:
 Boot = Callable[..., Box]  # takes `prepare` of Box.boot
 
 
-def wait_until(probe: Callable[[], T | None | Literal[False]], what: str, seconds: float = 20) -> T:
+def programs_of(pid: int) -> set[int]:
+    """Ids of the BPF programs that a process holds, by itself or by an attachment."""
+    found = [info.read_text() for info in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    return {int(number) for number in re.findall(r"^prog_id:\t(\d+)$", "\n".join(found), re.MULTILINE)}
+
+
+def wait_until(probe: Callable[[], T | Literal[False] | None], what: str, seconds: float = 20) -> T:
     """The first true answer of `probe`."""
     end = time.monotonic() + seconds
     while True:

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a program can do that takes the daemon's place in its unit: nothing of this."""
+
+import errno
+
+import pytest
+
+from tests.system.harness import Boot, Box
+
+UNIT = "execwatchd.service"
+
+# Each attempt is a Python expression that must raise; the daemon's own interpreter, under its unit.
+ATTEMPTS = {
+    "write to /etc": "open('/etc/new', 'w')",
+    "write to /usr": "open('/usr/lib/execwatchd/new', 'w')",
+    "write to /var": "open('/var/lib/new', 'w')",
+    "write to /run": "open('/run/new', 'w')",
+    "write to /sys": "open('/sys/kernel/profiling', 'w')",
+    "see a home": "os.listdir('/root')",
+    "read the shadow file": "open('/etc/shadow').read()",
+    "see another user's process": "open('/proc/1/status').read()",
+    "read the kernel's log": "open('/dev/kmsg').read(1)",
+    "read a disk or memory": "open('/dev/mem')",
+    "see kernel modules": "os.listdir('/usr/lib/modules')",
+    "an internet socket": "socket.socket(socket.AF_INET)",
+    "a netlink socket": "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "a user namespace": "check(libc.unshare(0x10000000))",
+    "a mount": "check(libc.mount(b'none', b'/tmp', b'tmpfs', 0, None))",
+    "trace a process": "check(libc.ptrace(16, os.getppid(), 0, 0))",
+    "another user": "os.setuid(1)",
+    "a chroot": "os.chroot('/')",
+    "writable and executable memory": "mmap.mmap(-1, 4096, prot=7)",
+    "a real-time priority": "os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))",
+    "a set-user-ID file": "os.chmod(open('/tmp/suid', 'w').fileno(), 0o4755)",
+    **{
+        f"execute a file of its own in {directory}": f"execute('{directory}/own')"
+        for directory in ("/tmp", "/var/tmp", "/dev/shm", "/var/lib/execwatchd")
+    },
+    "the execution domain": "check(libc.personality(0x0400000))",
+    "the clock": "time.clock_settime(time.CLOCK_REALTIME, 0)",
+    "reboot": "check(libc.reboot(0xfee1dead))",
+    "the kernel's keyrings": "check(libc.syscall(250, 0, -3, 1))",
+}
+
+# What unit-view.conf costs: files and processes of UID 0 are then its own.
+ROOT_MAY = {"read the shadow file", "see another user's process"}
+
+PROGRAM = """#!/usr/bin/python3 -I
+import ctypes, mmap, os, shutil, socket, subprocess, time
+libc = ctypes.CDLL(None, use_errno=True)
+
+def check(result):
+    if result == -1:
+        raise OSError(ctypes.get_errno(), "failed")
+
+def execute(path):
+    try:
+        shutil.copy("/usr/bin/true", path)
+    except OSError:
+        print("cannot be written:", path)
+        raise
+    subprocess.run([path], check=True)
+
+for name, attempt in {attempts!r}.items():
+    try:
+        eval(attempt)
+    except OSError as error:
+        print(name, "->", error.errno, flush=True)
+    else:
+        print(name, "-> succeeded", flush=True)
+os.stat("/sys/kernel/btf/vmlinux")
+open(os.environ["STATE_DIRECTORY"] + "/file", "w").close()
+"""
+
+
+@pytest.fixture(scope="module", params=["execwatchd", "root"])
+def answers(boot: Boot, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What came of each attempt, as the unit's own user and as UID 0 with unit-view.conf."""
+    host: Box = boot()
+    if request.param == "root":
+        host.enable_drop_in("unit-view")
+    host.path("/usr/sbin/execwatchd").write_text(PROGRAM.format(attempts=ATTEMPTS))
+    host.shell(
+        f"mkdir /run/systemd/system/{UNIT}.d;"
+        f"printf '[Service]\\nType=oneshot\\nRestart=no\\n' >/run/systemd/system/{UNIT}.d/once.conf;"
+        "systemctl daemon-reload"
+    )
+    host.systemctl("start", UNIT)
+    said = host.run("journalctl", "-u", UNIT, "-t", "execwatchd", "-o", "cat", "--no-pager").stdout
+    return {"user": request.param, **dict(line.split(" -> ") for line in said.splitlines())}
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_it_is_refused(answers: dict[str, str], attempt: str) -> None:
+    if attempt in ROOT_MAY and answers["user"] == "root":
+        assert answers[attempt] == "succeeded"
+    elif attempt.startswith("write to"):
+        assert answers[attempt] == str(errno.EROFS)  # also for whom the file's mode lets write
+    else:
+        assert answers[attempt] != "succeeded"
