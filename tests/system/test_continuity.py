@@ -253,3 +253,13 @@ def test_invalid_configuration_at_a_take_over_keeps_the_old_one(watching: Box, s
     assert watching.show("execwatchd", "ExecMainStatus") == "78"
     rejected = watching.journal("-u", "execwatchd", "MESSAGE_ID=3583d383513d4d868aab37419acd0e32")
     assert f"{drop_ins}/z.toml: ring_size: " in str(rejected[0]["MESSAGE"])
+
+
+def test_a_program_that_does_not_load_leaves_the_old_one_in_place(watching: Box, storm: Storm) -> None:
+    watching.shell("echo '#error broken' >>/usr/lib/execwatchd/execwatchd/bpf/execwatch.c")
+    watching.systemctl("restart", "execwatchd")
+    storm.run("broken", 50)
+    assert at_rest(watching)["Forwarded"] == 51
+    (entry,) = watching.journal("-u", "execwatchd", "--grep=the program of before goes on")
+    assert "could not be compiled" in str(entry["MESSAGE"])
+    assert "error: broken" in str(entry["MESSAGE"])
