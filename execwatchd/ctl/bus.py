@@ -13,6 +13,7 @@ from dbus_next.errors import AuthError, InvalidAddressError
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
+from execwatchd.ctl.agent import password_agent
 from execwatchd.ctl.memory import resident
 from execwatchd.ctl.ports import EXIT_UNREACHABLE, Memory, Row
 from execwatchd.errors import Failure
@@ -53,20 +54,19 @@ class BusManager:
 
     def set_message(self, uid: int, message: str) -> None:
         """Set the user's message."""
-        self._change("SetMessage", "us", uid, message)
+        self._ask("SetMessage", "us", uid, message)
 
     def remove_message(self, uid: int) -> None:
         """Forget the user's message that was set over the bus."""
-        self._change("RemoveMessage", "u", uid)
+        self._ask("RemoveMessage", "u", uid)
 
     def set_action(self, uid: int, action: str) -> None:
         """Set the user's action, or forget it with `default`."""
-        self._change("SetAction", "us", uid, action)
+        self._ask("SetAction", "us", uid, action)
 
     def list_messages(self) -> Sequence[Row]:
         """Every user that has a message or an action."""
-        address = NAME, PATH, INTERFACE
-        (rows,) = self._call(address, "ListMessages", seconds=_DIALOGUE_SECONDS)
+        (rows,) = self._ask("ListMessages")
         return [Row(*row) for row in rows]
 
     def properties(self) -> dict[str, Any]:
@@ -75,8 +75,7 @@ class BusManager:
 
     def set_property(self, name: str, value: str) -> None:
         """Write one of the two writable properties."""
-        body = INTERFACE, name, Variant("s", value)
-        self._call((NAME, PATH, _PROPERTIES), "Set", "ssv", *body, seconds=_DIALOGUE_SECONDS)
+        self._ask("Set", "ssv", INTERFACE, name, Variant("s", value), interface=_PROPERTIES)
 
     def memory(self) -> Memory | None:
         """The unit's memory by systemd, or that of the process that owns the name."""
@@ -91,13 +90,15 @@ class BusManager:
         try:
             (path,) = self._call(_SYSTEMD, "GetUnit", "s", UNIT)
             unit = self._properties((_SYSTEMD[0], path, "org.freedesktop.systemd1.Service"))
-        except BusFailure:
+        except Failure:
             return None
         used = unit.get("MemoryCurrent", _NO_VALUE)
         return Memory(used, ring=True) if unit.get("MainPID") == pid and used != _NO_VALUE else None
 
-    def _change(self, member: str, signature: str, *body: object) -> None:
-        self._call((NAME, PATH, INTERFACE), member, signature, *body, seconds=_DIALOGUE_SECONDS)
+    def _ask(self, member: str, signature: str = "", *body: object, interface: str = INTERFACE) -> list[Any]:
+        """A call for which polkit may want a password."""
+        with password_agent():
+            return self._call((NAME, PATH, interface), member, signature, *body, seconds=_DIALOGUE_SECONDS)
 
     def _properties(self, address: _Address) -> dict[str, Any]:
         destination, path, interface = address

@@ -83,7 +83,7 @@ class Short:
         cells = [(f"{one.time:{columns.time}}", "dim"), (number, "")]
         for text, cells_wide, style in (
             (user(one.number("UID")), columns.user, "cyan"),
-            (word(one.raw("COMM")), columns.comm, ""),
+            (word(one.fields.get("COMM", b"?")), columns.comm, ""),
             (printable(one.raw("MESSAGE")), columns.message, ""),
         ):
             if cells_wide:

@@ -128,6 +128,45 @@ async def test_polkit_may_ask_somebody(bus: PrivateBus, directory: Path) -> None
         ]
 
 
+AGENT = """#!/bin/sh
+echo "$@" >"$0.arguments"
+fd=${2#--notify-fd=}
+eval "exec $fd>&-"
+exec sleep 1000
+"""
+
+
+async def test_somebody_at_a_terminal_gets_polkits_agent_for_as_long_as_the_call(
+    bus: PrivateBus, directory: Path
+) -> None:
+    agent = directory / "bin/pkttyagent"
+    agent.parent.mkdir(mode=0o777)
+    agent.parent.chmod(0o777)
+    agent.write_text(AGENT)
+    agent.chmod(0o755)
+    command = f"setpriv --reuid={BOB} --clear-groups {sys.executable} -m execwatchd.ctl list"
+    env = {
+        **os.environ,
+        "DBUS_SYSTEM_BUS_ADDRESS": bus.address,
+        "PATH": f"{agent.parent}:{os.environ['PATH']}",
+    }
+    async with serving(bus, directory) as rig:
+        await rig.polkit(_yes)
+        for terminal in (True, False):
+            agent.with_suffix(".arguments").unlink(missing_ok=True)
+            shell = ("script", "-qec", command, "/dev/null") if terminal else ("sh", "-c", command)
+            null = asyncio.subprocess.DEVNULL
+            process = await asyncio.create_subprocess_exec(
+                *shell, stdin=null, stdout=null, cwd=REPOSITORY, env=env
+            )
+            assert await process.wait() == 0
+            assert agent.with_suffix(".arguments").exists() == terminal
+
+
+async def _yes(_uid: int, _action: str, _interactive: bool) -> tuple[bool, bool]:
+    return True, False
+
+
 async def test_status_is_for_everybody(bus: PrivateBus, directory: Path) -> None:
     async with serving(bus, directory) as rig:
         done = await ctl(bus, "status", "--json", "--interval", "0", uid=BOB)

@@ -156,6 +156,9 @@ def test_following_shows_what_comes_and_ends_with_its_reader(daemon: Box) -> Non
         assert follower.stdout.readline() == "true before\n"
         daemon.run("true", "after", uid=5606)
         assert follower.stdout.readline() == "true after\n"
+        daemon.run("journalctl", "--rotate")
+        daemon.run("true", "rotated", uid=5606)
+        assert follower.stdout.readline() == "true rotated\n"
         follower.stdout.close()  # and it ends, although no more entries come
         assert follower.wait(30) == 0
 
