@@ -31,6 +31,10 @@ _DIALOGUE_SECONDS = 300.0  # somebody may be looking for the password
 MAX_QUESTIONS = 96
 MAX_QUESTIONS_PER_UID = 16
 
+_MAX_KNOWN = 1024  # callers whose UID and PID are kept
+
+Process = tuple[int, int | None]  # UID and PID
+
 
 class CallerGone(Exception):  # noqa: N818  no error: nobody is there to be told
     """The caller left the bus before it could be identified."""
@@ -53,6 +57,7 @@ class Authority:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._known: dict[str, asyncio.Future[Process]] = {}
         self._any_turn = asyncio.Semaphore(MAX_QUESTIONS)
         # Held by those who wait or ask, and gone with the last of them.
         self._turns: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
@@ -61,15 +66,42 @@ class Authority:
 
     async def identify(self, call: Call) -> Caller:
         """Raises CallerGone or Disconnected."""
+        known = self._known.get(call.sender)
+        if known is None:
+            process = await self._ask_bus(call.sender)
+        else:
+            process = await asyncio.shield(known)
+        return Caller(call.sender, *process, call.interactive)
+
+    async def _ask_bus(self, name: str) -> Process:
+        """The answer is kept: it was fixed when the caller connected, and the bus gives no name twice."""
+        known = self._known[name] = asyncio.get_running_loop().create_future()
+        while len(self._known) > _MAX_KNOWN:
+            del self._known[next(iter(self._known))]
         try:
-            (values,) = await self._connection.call((*BUS, "GetConnectionCredentials"), "s", call.sender)
+            process = await self._credentials(name)
+        except BaseException:
+            self._known.pop(name, None)
+            known.set_exception(CallerGone())
+            known.exception()  # nobody else need be waiting
+            raise
+        known.set_result(process)
+        return process
+
+    def uid_of(self, call: Call) -> int | None:
+        """The caller's UID, if an earlier call of theirs was identified."""
+        known = self._known.get(call.sender)
+        return known.result()[0] if known and known.done() else None
+
+    async def _credentials(self, name: str) -> Process:
+        try:
+            (values,) = await self._connection.call((*BUS, "GetConnectionCredentials"), "s", name)
         except (ErrorReply, TimeoutError):
             raise CallerGone from None
         credentials = wire.unwrap(values)
         if "UnixUserID" not in credentials:
             raise CallerGone
-        pid = credentials.get("ProcessID")
-        return Caller(call.sender, credentials["UnixUserID"], pid, call.interactive)
+        return credentials["UnixUserID"], credentials.get("ProcessID")
 
     async def require(self, caller: Caller, action: str) -> None:
         """Returns if the caller may do it.

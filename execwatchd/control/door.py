@@ -10,8 +10,9 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from execwatchd.control import wire
 from execwatchd.control.authority import Authority, Caller, CallerGone
@@ -42,10 +43,15 @@ from execwatchd.control.wire import Call
 
 log = logging.getLogger(__name__)
 
-MAX_CALLS = 1024
-MAX_CALLS_PER_UID = 256  # as many as the bus lets a user have connections; UID 0 may have all
+# Calls that wait at once. The bus lets a user have 256 connections, and each of them wait for 128 replies;
+# the limits matter for calls that want no reply, which it does not count.
+MAX_CALLS = 2048
+MAX_CALLS_PER_UID = 512  # UID 0 may have all
+MAX_CALLS_PER_CLIENT = 128  # as a flood is only known to be one user's once the bus has said so
 
 _REFUSALS = (AccessDenied, InteractiveAuthorizationRequired, LimitsExceeded)
+T = TypeVar("T")
+
 _MACHINE_ID = Path("/etc/machine-id")
 
 
@@ -60,7 +66,8 @@ class Door:
         self._authority = authority
         self._refusals = refusals
         self._tasks: set[asyncio.Task[None]] = set()
-        self._inside: Counter[int] = Counter()
+        self._by_client: Counter[str] = Counter()
+        self._by_uid: Counter[int] = Counter()
         connection.receive = self.receive
 
     def receive(self, call: Call) -> None:
@@ -117,11 +124,16 @@ class Door:
 
     def _start(self, call: Call, method: Method, arguments: list[Any]) -> None:
         checked = [check(value) for check, value in zip(method.checks, arguments, strict=True)]
-        if len(self._tasks) >= MAX_CALLS:
-            raise LimitsExceeded(f"{MAX_CALLS} calls are waiting already")
+        if len(self._tasks) >= MAX_CALLS or self._by_client[call.sender] >= MAX_CALLS_PER_CLIENT:
+            raise LimitsExceeded(f"too many calls are waiting: {MAX_CALLS_PER_CLIENT} of a client may")
         task = asyncio.create_task(self._serve(call, method, checked), name=f"call of {call.member}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._by_client[call.sender] += 1
+        task.add_done_callback(partial(self._leave, call.sender))
+
+    def _leave(self, client: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        _decrease(self._by_client, client)
 
     async def _serve(self, call: Call, method: Method, arguments: list[Any]) -> None:
         caller = None
@@ -140,24 +152,29 @@ class Door:
 
     @contextmanager
     def _place(self, uid: int) -> Iterator[None]:
-        if uid and self._inside[uid] >= MAX_CALLS_PER_UID:
+        if uid and self._by_uid[uid] >= MAX_CALLS_PER_UID:
             raise LimitsExceeded(f"{MAX_CALLS_PER_UID} calls of UID {uid} are waiting already")
-        self._inside[uid] += 1
+        self._by_uid[uid] += 1
         try:
             yield
         finally:
-            self._inside[uid] -= 1
-            if not self._inside[uid]:
-                del self._inside[uid]
+            _decrease(self._by_uid, uid)
 
     def _refuse(self, call: Call, error: Exception, caller: Caller | None = None) -> None:
         if not isinstance(error, ControlError):
             log.error("A call of %s failed", quoted(call.member), exc_info=error)
             error = Internal("an internal error; the daemon's log has it")
         if isinstance(error, _REFUSALS):
-            who = caller or f"somebody ({call.sender})"
-            self._refusals.add(caller.uid if caller else None, f"{call.member} by {who}: {error}")
+            uid = caller.uid if caller else self._authority.uid_of(call)
+            who = caller or ("somebody" if uid is None else f"UID {uid}")
+            self._refusals.add(uid, f"{call.member} by {who}: {error}")
         self._connection.refuse(call, error.bus_name, str(error))
+
+
+def _decrease(counter: Counter[T], key: T) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
 
 
 def _arguments(call: Call, takes: str) -> list[Any]:

@@ -4,8 +4,9 @@
 dbus-next gives the wire format. Its MessageBus is left aside, for any user of the host may send us anything:
 it parses whatever body comes (an array of 32 MiB blocks the loop for a minute), reads on as long as there is
 data, so that a flood starves the rest of the loop, keeps every signature that it ever saw, spins for ever if
-the bus hangs up during authentication, takes an error in reply to Hello for a name, and sends tracebacks to
-callers. Here a body is parsed only where its signature is one that we know.
+the bus hangs up during authentication, takes an error in reply to Hello for a name and a full socket for the
+end of the connection, and sends tracebacks to callers. Here a body is parsed only where its signature is one
+that we know.
 """
 
 import io

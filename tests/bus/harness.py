@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager
@@ -99,6 +100,19 @@ class _ExternalAs(AuthExternal):
         return f"AUTH EXTERNAL {str(self._uid).encode().hex()}"
 
 
+class _PatientSocket:
+    """What MessageBus writes to; left alone it takes a full socket for the end of the connection."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def send(self, data: memoryview) -> int:
+        try:
+            return self._sock.send(data)
+        except BlockingIOError:
+            return 0
+
+
 class CallError(Exception):
     """An error reply."""
 
@@ -115,6 +129,7 @@ class Client:
         self.uid = uid
         with _as_user(uid):  # the kernel notes who connects
             self.bus = MessageBus(address, auth=_ExternalAs(uid))
+        self.bus._writer.sock = _PatientSocket(self.bus._sock)
         self.heard: list[tuple[str, list[Any]]] = []
 
     async def connect(self) -> "Client":
@@ -289,6 +304,20 @@ async def serving(bus: PrivateBus, directory: Path, config: Config | None = None
         yield rig
     finally:
         await rig.close()
+
+
+@asynccontextmanager
+async def callers(address: str, *uids: int) -> AsyncIterator[list[Client]]:
+    """A connected client for each of these UIDs."""
+    clients: list[Client] = []
+    try:
+        for uid in uids:
+            clients.append(Client(address, uid))
+            await clients[-1].connect()
+        yield clients
+    finally:
+        for client in clients:
+            await client.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -6,9 +6,13 @@ import logging
 from pathlib import Path
 
 import pytest
+from dbus_next.constants import MessageFlag
+from dbus_next.message import Message
 
 from execwatchd.control.authority import MANAGE, MAX_QUESTIONS_PER_UID, READ
 from execwatchd.control.config import Config
+from execwatchd.control.door import MAX_CALLS_PER_CLIENT, MAX_CALLS_PER_UID
+from execwatchd.control.routes import INTERFACE, NAME, PATH
 from execwatchd.control.settings import Settings
 from tests.bus.harness import (
     ALICE,
@@ -26,6 +30,7 @@ from tests.bus.harness import (
 )
 
 DENIED = f"{DBUS_ERROR}AccessDenied"
+LIMITS = f"{DBUS_ERROR}LimitsExceeded"
 INTERACTIVE = f"{DBUS_ERROR}InteractiveAuthorizationRequired"
 YES, NO, CHALLENGE = (True, False), (False, False), (False, True)
 
@@ -37,8 +42,9 @@ def always(verdict: Verdict | CallError) -> Script:
     return script
 
 
-async def only_read(_uid: int, action: str, _interactive: bool) -> Verdict:
-    return (action == READ, False)
+async def never(_uid: int, _action: str, _interactive: bool) -> Verdict:
+    await asyncio.Event().wait()
+    raise AssertionError
 
 
 def changes(client: Client) -> list[tuple[str, str]]:
@@ -230,6 +236,28 @@ async def test_a_dialogue_holds_up_nobody_else(bus: PrivateBus, directory: Path)
         decided.set()
         await waiting
         assert [row.uid for row in rig.table.rows()] == [*range(count), 50, 51]
+
+
+async def test_too_many_calls_that_wait(bus: PrivateBus, directory: Path) -> None:
+    async with serving(bus, directory) as rig:
+        polkit = await rig.polkit(never)
+        message = Message(NAME, PATH, INTERFACE, "SetMessage", signature="us", body=[5, "x"])
+        message.flags = MessageFlag.NO_REPLY_EXPECTED
+        alices = [await rig.client(ALICE) for _ in range(MAX_CALLS_PER_UID // MAX_CALLS_PER_CLIENT + 1)]
+        *busy, last = alices
+        for alice in busy:
+            for _ in range(MAX_CALLS_PER_CLIENT):
+                message.serial = 0
+                await alice.bus.send(message)
+            text = await alice.refused(LIMITS, attempt(alice, "SetMessage"))
+            assert text == f"too many calls are waiting: {MAX_CALLS_PER_CLIENT} of a client may"
+        await until(lambda: len(polkit.asked) == MAX_QUESTIONS_PER_UID)
+        text = await last.refused(LIMITS, attempt(last, "SetMessage"))
+        assert text == f"{MAX_CALLS_PER_UID} calls of UID {ALICE} are waiting already"
+        root = await rig.client()
+        await root.call("SetMessage", "us", 6, "root")
+        assert await busy[0].get("Refused") == len(alices)
+        assert [row.uid for row in rig.table.rows()] == [6]
 
 
 async def test_a_caller_that_vanishes(
