@@ -206,6 +206,15 @@ async def test_a_call_that_wants_no_reply(bus: PrivateBus, directory: Path) -> N
         assert rig.table.message(5) == "x"
 
 
+async def test_a_header_that_is_too_large_is_dropped(bus: PrivateBus, directory: Path) -> None:
+    async with serving(bus, directory) as rig:
+        root = await rig.client()
+        message = Message(NAME, f"/{'x' * 100_000}", INTERFACE, "ListMessages")
+        message.flags = MessageFlag.NO_REPLY_EXPECTED
+        await root.bus.send(message)
+        assert await root.call("GetMessage", "u", 1) == "Hello World"
+
+
 async def test_what_is_no_call_is_ignored(bus: PrivateBus, directory: Path) -> None:
     async with serving(bus, directory) as rig:
         root = await rig.client()
