@@ -38,7 +38,7 @@ def test_uid(value: int) -> None:
     ],
 )
 def test_bad_uid(value: object, text: str) -> None:
-    with pytest.raises(ValueError, match="must be|fit|has a") as error:
+    with pytest.raises(ValueError, match=r"must be|fit|has a") as error:
         check_uid(value)
     assert str(error.value) == text
 
@@ -75,7 +75,7 @@ def test_message(value: str) -> None:
     ],
 )
 def test_bad_message(value: object, text: str) -> None:
-    with pytest.raises(ValueError, match="must be|fit|has a") as error:
+    with pytest.raises(ValueError, match=r"must be|fit|has a") as error:
         check_message(value)
     assert str(error.value) == text
 

@@ -73,7 +73,7 @@ def test_either_byte_order(order: str) -> None:
             bytes(5) + bytes(3) + bytes(5) + b"\1s\0" + struct.pack("<I", 2) + b"hi\0",
             ["", "", ("s", "hi")],
         ),
-        ("ssv", bytes(5) + bytes(3) + bytes(5) + b"\2ay\0" + bytes(8), ["", "", ("ay", None)]),
+        ("ssv", bytes(13) + b"\2ay\0" + bytes(8), ["", "", ("ay", None)]),
     ],
 )
 def test_arguments(signature: str, body: bytes, arguments: list[Any] | None) -> None:
