@@ -9,8 +9,11 @@ or an ancestor. Two execs of one pid that fit neither are two processes.
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from execwatchd.ctl.events import Event
+
+DRAWN = 64  # levels of a tree; what is deeper is indented no further
 
 _INIT = 1
 
@@ -88,15 +91,27 @@ def _stamp(one: Event) -> int:
     return one.number("TIMESTAMP") or one.micros * 1000
 
 
-def walk(roots: Iterable[Process]) -> Iterator[tuple[Process, tuple[bool, ...]]]:
-    """Each process before its children, with whether it and each ancestor below a root is the last child.
+class Place(NamedTuple):
+    """Where a process stands: its depth, and for each level down to it whether that is the last child.
 
-    Not recursive: whoever execs a chain of processes chooses how deep it is.
+    Of the levels only the DRAWN lowest: whoever execs chooses the depth, and lines as long as that for
+    each process would make the output grow with its square.
     """
-    stack: list[tuple[Process, tuple[bool, ...]]] = [(root, ()) for root in reversed(list(roots))]
+
+    depth: int = 0
+    lasts: tuple[bool, ...] = ()
+
+    def below(self, last: bool) -> "Place":
+        """The place of a child."""
+        return Place(self.depth + 1, (*self.lasts, last)[-DRAWN:])
+
+
+def walk(roots: Iterable[Process]) -> Iterator[tuple[Process, Place]]:
+    """Each process before its children. Not recursive, for the same reason."""
+    stack = [(root, Place()) for root in reversed(list(roots))]
     while stack:
-        process, path = stack.pop()
-        yield process, path
+        process, place = stack.pop()
+        yield process, place
         last = len(process.children) - 1
         for index in range(last, -1, -1):
-            stack.append((process.children[index], (*path, index == last)))
+            stack.append((process.children[index], place.below(index == last)))

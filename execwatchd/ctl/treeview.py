@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Prints a forest of processes."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from execwatchd.ctl import shown
 from execwatchd.ctl.events import Event, dump
 from execwatchd.ctl.terminal import Console, cut, pad, word
-from execwatchd.ctl.tree import Forest, Process, walk
+from execwatchd.ctl.tree import Forest, Place, Process, walk
 
 
 def show(events: Iterable[Event], pids: Collection[int], console: Console, *, as_json: bool) -> int:
@@ -16,11 +16,11 @@ def show(events: Iterable[Event], pids: Collection[int], console: Console, *, as
     for one in events:
         forest.add(one)
     count = 0
-    for count, (process, path) in enumerate(walk(forest.roots), 1):  # noqa: B007  the count is the result
+    for count, (process, place) in enumerate(walk(forest.roots), 1):  # noqa: B007  the count is the result
         if as_json:
-            console.line(dump(as_object(process, len(path))))
+            console.line(dump(as_object(process, place.depth)))
         else:
-            for line in lines(process, path, console):
+            for line in lines(process, place, console):
                 console.line(line)
     return count
 
@@ -31,14 +31,16 @@ def as_object(process: Process, depth: int) -> dict[str, Any]:
     return {"pid": process.pid, "ppid": process.ppid, "depth": depth, "execs": execs}
 
 
-def lines(process: Process, path: Sequence[bool], console: Console) -> Iterator[str]:
+def lines(process: Process, place: Place, console: Console) -> Iterator[str]:
     """A line for each exec of the process; the first has its pid and its place in the tree."""
-    above = "".join("  " if last else "│ " for last in path[:-1])
-    branch = ("└─" if path[-1] else "├─") if path else ""
-    below = above + (("  " if path[-1] else "│ ") if path else "") + ("│ " if process.children else "  ")
+    lasts = place.lasts
+    deeper = "… " if place.depth > len(lasts) else ""
+    above = deeper + "".join("  " if last else "│ " for last in lasts[:-1])
+    branch, trunk = (("└─", "  ") if lasts[-1] else ("├─", "│ ")) if lasts else ("", "")
+    below = above + trunk + ("│ " if process.children else "  ")
     for index, one in enumerate(process.execs):
-        place = f"{above}{branch}{process.pid} " if index == 0 else f"{below}» "
-        yield _line(one, place, _origin(process) if index == 0 else "", console)
+        head = f"{above}{branch}{process.pid} " if index == 0 else f"{below}» "
+        yield _line(one, head, _origin(process) if index == 0 else "", console)
 
 
 def _line(one: Event, place: str, note: str, console: Console) -> str:
@@ -48,8 +50,9 @@ def _line(one: Event, place: str, note: str, console: Console) -> str:
         head += pad(cut(shown.user(one.number("UID")), columns.user), columns.user) + " "
     room = None if console.width is None else max(0, console.width - len(head) - len(place))
     text = shown.clip(" ".join(filter(None, (shown.outcome(one), shown.command(one), note))), room)
-    line = head + place + console.paint(text, "red" if one.kind == "failed" else "bold")
-    return line if console.width is None else line if room else cut(head + place, console.width)
+    if room == 0:
+        return shown.clip(head + place, console.width)
+    return head + place + console.paint(text, "red" if one.kind == "failed" else "bold")
 
 
 def _origin(process: Process) -> str:

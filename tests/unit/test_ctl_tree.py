@@ -160,6 +160,9 @@ def test_depth_is_no_limit_and_a_narrow_terminal_cuts(story: Story) -> None:
     assert len(lines) == 2000
     assert max(map(len, lines)) == 40
     assert lines[:2] == ["22:13:20 1000 sh (from 1 init)", "22:13:21 └─1001 sh"]
+    lines = story.tree()
+    assert lines[64].endswith(" " * 126 + "└─1064 sh")
+    assert [line[27:] for line in lines[65:67]] == ["… " + " " * 126 + f"└─{pid} sh" for pid in (1065, 1066)]
 
 
 def test_entries_without_a_pid_are_no_processes(story: Story) -> None:
