@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import os
+from typing import Any
 
 from execwatchd.control import wire
 from execwatchd.control.authority import Authority
@@ -20,6 +21,12 @@ from execwatchd.errors import Failure
 log = logging.getLogger(__name__)
 
 _SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
+_SYSTEMD = (
+    "org.freedesktop.systemd1",
+    "/org/freedesktop/systemd1",
+    "org.freedesktop.systemd1.Manager",
+)
+_ASK_SECONDS = 2.0
 _DO_NOT_QUEUE = 4  # RequestName's flag; without ALLOW_REPLACEMENT nobody can take the name from us either
 _OWNED = (1, 4)  # RequestName: primary owner, already owner
 _FIRST_DELAY, _LAST_DELAY = 1.0, 30.0  # seconds between attempts to come back
@@ -31,7 +38,7 @@ class BusService:
     def __init__(self, table: MessageTable, status: Status, *, address: str | None = None) -> None:
         self._table = table
         self._status = status
-        self._address = address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", _SYSTEM_BUS)
+        self._address = address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
         self._refusals = Refusals()
         self._connection: Connection | None = None
         self._door: Door | None = None
@@ -75,6 +82,19 @@ class BusService:
         self._refusals.close()
         await self._disconnect()
 
+    async def is_unit_stopping(self) -> bool:
+        """Whether systemd ends our unit for good, and not to start it again; False if it can't be asked."""
+        connection = self._connection
+        if connection is None:
+            return False
+        try:
+            (unit,) = await connection.call((*_SYSTEMD, "GetUnitByPID"), "u", 0, seconds=_ASK_SECONDS)
+            job = await _get(connection, unit, "org.freedesktop.systemd1.Unit", "Job")
+            kind = await _get(connection, job[1], "org.freedesktop.systemd1.Job", "JobType")
+        except (ErrorReply, Disconnected, TimeoutError):
+            return False
+        return bool(kind == "stop")
+
     def events_lost(self, count: int) -> None:
         """Broadcasts that this many events were lost since the last time."""
         self._emit("EventsLost", "t", count)
@@ -113,18 +133,15 @@ class BusService:
         try:
             await _take_name(connection)
         except BaseException:
-            await door.close()
-            await connection.close()
+            await _leave(connection, door)
             raise
         self._connection, self._door = connection, door
 
     async def _disconnect(self) -> None:
         connection, door = self._connection, self._door
         self._connection = self._door = None
-        if door:
-            await door.close()
-        if connection:
-            await connection.close()
+        if connection and door:
+            await _leave(connection, door)
 
     def _emit(self, member: str, signature: str, *values: object) -> None:
         if self._connection:
@@ -134,6 +151,17 @@ class BusService:
         if self._connection:
             values: tuple[object, ...] = (INTERFACE, changed, [])
             self._connection.emit(PATH, PROPERTIES_INTERFACE, "PropertiesChanged", "sa{sv}as", *values)
+
+
+async def _get(connection: Connection, path: str, interface: str, name: str) -> Any:
+    where = (_SYSTEMD[0], path, PROPERTIES_INTERFACE, "Get")
+    (value,) = await connection.call(where, "ss", interface, name, seconds=_ASK_SECONDS)
+    return value.value
+
+
+async def _leave(connection: Connection, door: Door) -> None:
+    await connection.close()
+    await door.wait_empty()
 
 
 async def _take_name(connection: Connection) -> None:

@@ -77,10 +77,11 @@ class Door:
         except Exception as error:
             self._refuse(call, error)
 
-    async def close(self) -> None:
-        """Ends all tasks."""
-        for task in self._tasks:
-            task.cancel()
+    async def wait_empty(self) -> None:
+        """Returns when no call is being served any more, which is soon once the connection is closed.
+
+        None is cancelled: what is being saved must reach the kernel's map too.
+        """
         if self._tasks:
             await asyncio.wait(self._tasks)
 

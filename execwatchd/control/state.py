@@ -30,7 +30,7 @@ class State(BaseModel):
 
 
 class StateStore:
-    """The state file; `path` None keeps nothing. `loaded` is what it held when the store was made.
+    """The state file; `path` None keeps nothing. `state` is what was loaded or saved last.
 
     A file that cannot be used is renamed aside, with one entry in the log, and the daemon runs on without it.
     """
@@ -38,13 +38,14 @@ class StateStore:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._rejected = False  # a file that is still in the way, and must not be overwritten
-        self.loaded = State() if path is None else self._load(path)
+        self.state = State() if path is None else self._load(path)
 
     async def save(self, state: State) -> None:
         """Returns once `state` is on disk; raises Internal, and then the file is as it was."""
         if self._path is not None:
             # A thread, for fsync can take seconds on a busy disk, and the event loop feeds the journal.
             await asyncio.to_thread(self._write, self._path, state)
+        self.state = state
 
     def _load(self, path: Path) -> State:
         try:

@@ -54,7 +54,7 @@ class MessageTable:
     def __init__(self, kernel: ConfigMap, state: StateStore) -> None:
         self._kernel = MapWriter(kernel)
         self._store = state
-        self._state = state.loaded
+        self._state = state.state
         self._config = Config()
         self._changing = asyncio.Lock()
         self.listeners: list[Listener] = []

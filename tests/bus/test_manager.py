@@ -31,7 +31,7 @@ async def test_a_message_comes_and_goes(bus: PrivateBus, directory: Path) -> Non
         assert await root.call("SetMessage", "us", 501, "Hi user 501!") is None
         assert await root.call("GetMessage", "u", 501) == "Hi user 501!"
         assert rig.kernel.content == {501: (b"Hi user 501!", Action.RECORD)}
-        assert StateStore(rig.state).loaded.messages == {501: "Hi user 501!"}
+        assert StateStore(rig.state).state.messages == {501: "Hi user 501!"}
         assert await root.call("ListMessages") == [[501, "Hi user 501!", "record", "state"]]
         await root.call("RemoveMessage", "u", 501)
         assert await root.call("GetMessage", "u", 501) == "Hello World"

@@ -4,6 +4,8 @@
 import asyncio
 import contextlib
 import logging
+import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -128,6 +130,32 @@ async def test_the_bus_may_go_and_come_back(
             again = await rig.client()
             assert await again.call("GetMessage", "u", 5) == "kept"
     assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.usefixtures("no_delay")
+async def test_a_bus_that_goes_during_a_save(
+    bus: PrivateBus, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saving, saved = threading.Event(), threading.Event()
+
+    def slow(fd: int) -> None:
+        saving.set()
+        saved.wait()
+
+    async with serving(bus, directory) as rig, running(rig.service):
+        root = await rig.client()
+        monkeypatch.setattr(os, "fsync", slow)
+        call = asyncio.ensure_future(root.call("SetMessage", "us", 5, "x"))
+        await until(saving.is_set)
+        bus.stop()
+        await until(lambda: not rig.service.connected)
+        saved.set()
+        bus.start()
+        await until(lambda: rig.service.connected)
+        with pytest.raises((OSError, EOFError)):
+            await call
+        assert StateStore(rig.state).state.messages == {5: "x"}
+        assert rig.kernel.content == {5: (b"x", "record")}
 
 
 @pytest.mark.usefixtures("no_delay")

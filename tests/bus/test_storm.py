@@ -149,7 +149,7 @@ def test_ten_thousand_calls(bus: PrivateBus, service: Service) -> None:
     assert report["users"] == {str(uid): row[:2] for uid, row in in_effect.items()}
     assert report["tasks"] == IDLE_TASKS
     assert memory[-1] - memory[0] < 1024, memory
-    loaded = StateStore(service.state).loaded
+    loaded = StateStore(service.state).state
     assert set(loaded.messages) | set(loaded.actions) == set(in_effect)
     loud = [line for line in service.log().splitlines() if not line.startswith("INFO ")]
     assert len(loud) <= 5, loud

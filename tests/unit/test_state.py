@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state.json"
 
 
-def save(path: Path, state: State) -> None:
+def save(path: Path | None, state: State) -> None:
     asyncio.run(StateStore(path).save(state))
 
 
@@ -36,18 +36,17 @@ def names(path: Path) -> list[str]:
 
 
 def test_what_is_saved_is_loaded(path: Path) -> None:
-    assert StateStore(path).loaded == State()
+    assert StateStore(path).state == State()
     save(path, STATE)
-    assert StateStore(path).loaded == STATE
+    assert StateStore(path).state == STATE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert names(path) == ["state.json"]
     assert json.loads(path.read_text())["messages"] == {"0": "root", "4294967294": "ü"}
 
 
 def test_no_path_keeps_nothing() -> None:
-    store = StateStore(None)
-    asyncio.run(store.save(STATE))
-    assert store.loaded == State()
+    save(None, STATE)
+    assert StateStore(None).state == State()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_no_path_keeps_nothing() -> None:
 )
 def test_a_bad_file_is_set_aside(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     path.write_bytes(content)
-    assert StateStore(path).loaded == State()
+    assert StateStore(path).state == State()
     (aside,) = names(path)
     assert aside.startswith("state.json.rejected-")
     assert (path.parent / aside).read_bytes() == content
@@ -89,7 +88,7 @@ def test_each_bad_file_is_kept(path: Path) -> None:
 def test_a_directory_in_its_place_is_set_aside(path: Path) -> None:
     path.mkdir()
     save(path, STATE)
-    assert StateStore(path).loaded == STATE
+    assert StateStore(path).state == STATE
 
 
 def test_a_bad_file_that_cannot_be_renamed_is_not_overwritten(
@@ -103,7 +102,7 @@ def test_a_bad_file_that_cannot_be_renamed_is_not_overwritten(
             asyncio.run(store.save(STATE))
         assert path.read_bytes() == b"bad"
     asyncio.run(store.save(STATE))
-    assert StateStore(path).loaded == STATE
+    assert StateStore(path).state == STATE
     assert len(names(path)) == 2
 
 
