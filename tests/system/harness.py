@@ -3,7 +3,6 @@
 
 import json
 import os
-import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -114,12 +113,6 @@ def _text(value: str | list[int]) -> str:
 
 
 Boot = Callable[..., Box]  # takes `prepare` of Box.boot
-
-
-def programs_of(pid: int) -> set[int]:
-    """Ids of the BPF programs that a process holds, by itself or by an attachment."""
-    found = [info.read_text() for info in Path(f"/proc/{pid}/fdinfo").iterdir()]
-    return {int(number) for number in re.findall(r"^prog_id:\t(\d+)$", "\n".join(found), re.MULTILINE)}
 
 
 def wait_until(probe: Callable[[], T | Literal[False] | None], what: str, seconds: float = 20) -> T:

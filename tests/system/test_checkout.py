@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import our_programs
-from tests.system.harness import REPOSITORY, programs_of, wait_until
+from tests.conftest import our_programs, programs_of
+from tests.system.harness import REPOSITORY, wait_until
 
 # A host without a journal and a bus, so that this host's own know nothing of it.
 ALONE = (

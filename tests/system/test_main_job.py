@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from execwatchd.kinds import Kind
-from tests.conftest import our_programs
-from tests.system.harness import Boot, Box, Entry, programs_of, wait_until
+from tests.conftest import our_programs, programs_of
+from tests.system.harness import Boot, Box, Entry, wait_until
 
 UNIT = "execwatchd.service"
 TESTER = 5501
