@@ -149,15 +149,26 @@ class Daemon:
         self._manager.ready(self._status())
         housekeeping = asyncio.create_task(self._keep_house())
         await self._ended.wait()
-        self._manager.stopping("stopping: what waits in the ring stays for a successor")
+        for_good = self._foreground or await self._bus.is_unit_stopping()
+        self._manager.stopping("stopping")
         for task in (housekeeping, bus):
             task.cancel()
         await asyncio.gather(housekeeping, bus, return_exceptions=True)
         await self._bus.stop()
+        if for_good:
+            await self._detach()
         self._drain.stop()
         await self._leave_journal()
         self._manager.status(self._status())
         return 0
+
+    async def _detach(self) -> None:
+        """Without a successor what is in the ring must be read now."""
+        self.hooks.detach()
+        if not await self._drain.finish():
+            log.warning("the journal takes no entries: what waits in the ring is given up")
+        counted = self.hooks.counters()
+        log.info("detached: %d execs seen, %d lost", counted.seen, counted.lost, extra=entry(Kind.DETACHED))
 
     async def _leave_journal(self) -> None:
         """journald looks up a sender's unit when it reads: of a process that is gone it finds none."""

@@ -25,7 +25,7 @@ from execwatchd.notify import Store
 
 log = logging.getLogger(__name__)
 
-_GRACE = 1.0  # s
+_GRACE = 0.5  # s
 _POSITION = struct.Struct("@L")  # the kernel's own: unsigned long
 _MAP_KINDS = {
     "config": "hash",

@@ -87,6 +87,11 @@ class Hooks:
     def _counting(self) -> list[Generation]:
         return [*self.former, self.current]
 
+    def detach(self) -> None:
+        """For good: no exec is seen any more; what is in the ring can still be read."""
+        self.current.detach(self._store)
+        self._store.barrier()
+
     def settle(self) -> None:
         """Once the rings of `former` are empty: add what they counted to the current books, let them go."""
         if not self.former:

@@ -53,6 +53,10 @@ class Reader:
         self.progress = self._ledger.page is not before
         return empty
 
+    def is_empty(self) -> bool:
+        """Neither the ring nor the ledger holds a record."""
+        return not self._generation.ring_fill() and not self._ledger.page.held
+
     def is_final(self) -> bool:
         """Nothing can come into this ring any more."""
         return self._generation.is_final()
@@ -127,6 +131,14 @@ class Drain:
     def start(self) -> None:
         """Begin with what waits already."""
         self._pass()
+
+    async def finish(self) -> bool:
+        """Read on until nothing can come any more. False: the journal takes no more now."""
+        while not (self._readers[-1].is_final() and self._readers[-1].is_empty()):
+            if self.stalled:
+                return False
+            await asyncio.sleep(PAUSE)
+        return True
 
     def stop(self) -> None:
         """No more passes; what is in the rings stays there."""

@@ -35,6 +35,9 @@ class Source(Protocol):
     def read_position(self) -> int:
         """How far the ring was read: bytes since it was made."""
 
+    def ring_fill(self) -> int:
+        """Bytes that wait in the ring."""
+
     def is_final(self) -> bool:
         """Nothing can come into this ring any more."""
 

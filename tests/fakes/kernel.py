@@ -64,7 +64,7 @@ class FakeSource:
             forwarded=page.forwarded,
             ignored=page.ignored + self.ignored,
             lost=page.lost + self.lost + page.malformed,
-            ring_fill=sum(map(_space, self.waiting)) + page.held,
+            ring_fill=self.ring_fill() + page.held,
         )
 
     def open_ring(self, callback: Callable[[int, int], int]) -> Ring:
@@ -74,6 +74,9 @@ class FakeSource:
 
     def read_position(self) -> int:
         return self.position
+
+    def ring_fill(self) -> int:
+        return sum(map(_space, self.waiting))
 
     def is_final(self) -> bool:
         return self.final

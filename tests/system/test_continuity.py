@@ -3,6 +3,7 @@
 
 import json
 import random
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from execwatchd.kernel.loader import MAPS
+from execwatchd.kinds import Kind
 from tests.conftest import OUR_PROGRAMS
 from tests.system import storm as storms
 from tests.system.harness import Boot, Box, wait_until
@@ -113,7 +115,7 @@ def test_other_options_during_a_storm_lose_nothing(watching: Box, storm: Storm) 
     # in the instant of a switch both programs see an exec; each counts it
     assert found.total() == total["Forwarded"] - 1
     assert total["Lost"] == 0
-    entries = watching.journal("-u", "execwatchd", "MESSAGE_ID=cfb27839938a43a79fa0aa17b0ee6fb8")
+    entries = watching.journal("-u", "execwatchd", f"MESSAGE_ID={Kind.LAYOUT_CHANGED.value}")
     assert len(entries) == switches
 
 
@@ -234,7 +236,7 @@ def test_corrupt_state_is_set_aside(watching: Box) -> None:
     assert watching.call("GetMessage", "u", "7").stdout == 's "Hello World"\n'
     aside = watching.shell("cat /var/lib/execwatchd/state.json.rejected-*").stdout
     assert aside == '{"version": 1, "mess\n'
-    entries = watching.journal("-u", "execwatchd", "MESSAGE_ID=baeb8db566a44562ad60f93976f887ae")
+    entries = watching.journal("-u", "execwatchd", f"MESSAGE_ID={Kind.STATE_REJECTED.value}")
     assert len(entries) == 1
 
 
@@ -251,7 +253,7 @@ def test_invalid_configuration_at_a_take_over_keeps_the_old_one(watching: Box, s
     watching.systemctl("stop", "execwatchd")
     watching.systemctl("start", "execwatchd", check=False)
     assert watching.show("execwatchd", "ExecMainStatus") == "78"
-    rejected = watching.journal("-u", "execwatchd", "MESSAGE_ID=3583d383513d4d868aab37419acd0e32")
+    rejected = watching.journal("-u", "execwatchd", f"MESSAGE_ID={Kind.CONFIG_REJECTED.value}")
     assert f"{drop_ins}/z.toml: ring_size: " in str(rejected[0]["MESSAGE"])
 
 
@@ -263,3 +265,12 @@ def test_a_program_that_does_not_load_leaves_the_old_one_in_place(watching: Box,
     (entry,) = watching.journal("-u", "execwatchd", "--grep=the program of before goes on")
     assert "could not be compiled" in str(entry["MESSAGE"])
     assert "error: broken" in str(entry["MESSAGE"])
+
+
+def test_a_stop_writes_what_waits_and_says_so(watching: Box, storm: Storm) -> None:
+    count = 500
+    storm.run("stop", count)
+    watching.systemctl("stop", "execwatchd")
+    assert arrived(watching, "stop") == dict.fromkeys(range(count), 1)
+    (entry,) = watching.journal("-u", "execwatchd", f"MESSAGE_ID={Kind.DETACHED.value}")
+    assert re.fullmatch(r"detached: \d+ execs seen, 0 lost", str(entry["MESSAGE"]))
