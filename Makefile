@@ -10,6 +10,8 @@ ARGS ?=
 # -s and -P: neither root's own packages nor the current directory's files become part of what runs as root.
 PYTHON = .venv/bin/python -sP
 PYTEST = .venv/bin/python -sP -m pytest --no-skips $(ARGS)
+# in this order: the quick ones first
+TIERS = $(wildcard $(addprefix tests/,lint unit bus kernel system))
 STAGE = /usr/bin/python3 -I packaging/stage.py
 
 .PHONY: help
@@ -29,7 +31,7 @@ run: root ## install what is missing and watch in the foreground until Ctrl-C
 .PHONY: test
 test: root ## install what is missing and run every test, those on a real systemd included
 	@packaging/bootstrap test
-	@exec $(PYTEST) tests/lint tests/unit tests/bus tests/kernel tests/system
+	@exec $(PYTEST) $(TIERS)
 
 .PHONY: lint
 lint: ## style, types, unit files and the like

@@ -2,7 +2,10 @@
 """What is installed from the index is pinned, and what pyproject.toml asks for."""
 
 import re
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,19 @@ def test_every_locked_package_has_hashes(name: str) -> None:
 def test_nothing_is_locked_that_only_the_distribution_has() -> None:
     for name in ("requirements", "requirements-dev"):
         assert not requirements(f"packaging/{name}.lock").keys() & FROM_THE_DISTRIBUTION
+
+
+def test_a_wheel_has_the_code_and_the_program_and_nothing_else(tmp_path: Path) -> None:
+    options = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(tmp_path))
+    done = subprocess.run(
+        (sys.executable, "-m", "pip", "wheel", *options, str(REPOSITORY)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("execwatchd-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"execwatchd"}
+    assert {"execwatchd/bpf/execwatch.c", "execwatchd/control/org.execwatch1.xml"} <= set(names)
+    assert not [name for name in names if name.endswith((".service", ".conf", ".catalog"))]
