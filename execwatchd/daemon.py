@@ -72,7 +72,7 @@ def run(*, foreground: bool) -> int:
         daemon = Daemon(manager, journal, outbox, settings, foreground=foreground)
         daemon.attach(stored, directory)
     privileges.drop()
-    daemon.hooks.current.check_access()
+    daemon.check_access()
     gc.collect()
     gc.freeze()  # what is there now stays: no later collection needs to look at it
     return asyncio.run(daemon.serve(has_journal=has_journal))
@@ -123,6 +123,14 @@ class Daemon:
         except ControlError as error:
             raise Failure(str(error), "correct the configuration", EXIT_CONFIG) from None
 
+    def check_access(self) -> None:
+        """Raises Failure, with nothing left attached, if the kernel lets nobody unprivileged read on."""
+        try:
+            self.hooks.current.check_access()
+        except Failure:
+            self.hooks.current.discard(self._manager)
+            raise
+
     async def serve(self, *, has_journal: bool) -> int:
         """Read the ring, answer the bus, until told to end."""
         loop = asyncio.get_running_loop()
@@ -139,9 +147,11 @@ class Daemon:
             self._losses.tell,
             self._print if self._foreground else None,
         )
-        self._drain.start()
+        if not self._foreground:
+            self._drain.start()  # the bus may take its time, and the ring fills
         has_bus = await self._bus.start()
         if self._foreground:
+            self._drain.start()  # only now: a second instance ends here, and has recorded nothing
             log.info(
                 "journal: %s; system bus: %s", *("yes" if has else "none" for has in (has_journal, has_bus))
             )
@@ -260,11 +270,10 @@ def _configuration(*, taking_over: bool) -> Config:
     try:
         return configuration.load()
     except ConfigError as error:
-        config = lastgood.load(_state("configuration.json")) if taking_over else None
-        if config is None:
+        if not taking_over:
             raise
         _reject(error)
-        return config
+        return lastgood.load(_state("configuration.json")) or Config()
 
 
 def _reject(error: Exception) -> None:

@@ -56,6 +56,10 @@ class Generation:
         fds, absent = loader.load(sources, options)
         if absent:
             log.warning("this kernel can't give %s: left out of every entry", ", ".join(absent))
+        try:
+            check(fds)
+        except (OSError, ValueError) as error:
+            raise Failure(f"the loader handed over what is not ours: {error}", "report it") from None
         generation = cls(number, fds)
         generation.ledger.begin(digest(sources, options), page)
         return generation

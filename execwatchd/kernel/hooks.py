@@ -31,15 +31,14 @@ class Hooks:
         self,
         stored: Mapping[str, int],
         sources: Path,
-        options: Options | None,
+        options: Options,
         fill: Callable[[Generation], None],
     ) -> None:
         """Take over what was stored, or load and attach. `fill` writes a generation's message maps before
-        the first exec can be seen. `options` None: keep whatever runs. Raises Failure.
+        the first exec can be seen. Raises Failure.
         """
         known = self._believed(stored)
-        wanted = options and digest(sources, options)
-        if known and wanted in (None, known[-1].ledger.digest):
+        if known and known[-1].ledger.digest == digest(sources, options):
             *self.former, self.current = known
             self._retire()
             fill(self.current)
@@ -49,8 +48,6 @@ class Hooks:
                 extra=entry(Kind.ATTACHED),
             )
             return
-        if options is None:
-            raise Failure("no program is attached and no configuration is known", "correct the configuration")
         try:
             self._load(known, sources, options, fill)
         except Failure as failure:

@@ -274,3 +274,18 @@ def test_a_stop_writes_what_waits_and_says_so(watching: Box, storm: Storm) -> No
     assert arrived(watching, "stop") == dict.fromkeys(range(count), 1)
     (entry,) = watching.journal("-u", "execwatchd", f"MESSAGE_ID={Kind.DETACHED.value}")
     assert re.fullmatch(r"detached: \d+ execs seen, 0 lost", str(entry["MESSAGE"]))
+
+
+def test_a_daemon_that_hangs_is_replaced_by_the_watchdog(watching: Box, storm: Storm) -> None:
+    directory = "/run/systemd/system/execwatchd.service.d"
+    drop_in = "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\n"
+    watching.shell(f"mkdir -p {directory}; printf '{drop_in}' >{directory}/soon.conf")
+    watching.systemctl("daemon-reload")
+    watching.systemctl("restart", "execwatchd")
+    old = watching.show("execwatchd", "MainPID")
+    watching.systemctl("kill", "--signal=STOP", "execwatchd")
+    storm.run("hang", 500)
+    wait_until(lambda: watching.show("execwatchd", "MainPID") not in (old, "0"), "the watchdog acts")
+    wait_until(lambda: watching.show("execwatchd", "ActiveState") == "active", "the daemon is back")
+    assert at_rest(watching)["Forwarded"] == 501
+    assert arrived(watching, "hang") == dict.fromkeys(range(500), 1)
