@@ -25,9 +25,9 @@ def main() -> int:
         if arguments.print_config:
             print(config.render(config.load()), end="")
             return 0
-        from execwatchd import daemon  # noqa: PLC0415  needs systemd and libbpf, which the above does not
+        from execwatchd import start  # noqa: PLC0415  needs systemd and libbpf, which the above does not
 
-        return daemon.run(foreground=arguments.foreground)
+        return start.run(foreground=arguments.foreground)
     except Failure as failure:
         print(*(f"execwatchd: {line}" for line in str(failure).splitlines()), sep="\n", file=sys.stderr)
         if failure.code == EXIT_FAILURE and "NOTIFY_SOCKET" in os.environ:

@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The daemon from its start to its end: what is built in which order, and who is told."""
+"""The daemon: its parts together in one event loop, and who is told what they do."""
 
 import asyncio
-import contextlib
-import gc
 import logging
 import os
 import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from execwatchd import privileges
+from execwatchd.control import accepted
 from execwatchd.control import config as configuration
-from execwatchd.control import lastgood
 from execwatchd.control.bus import BusService
 from execwatchd.control.config import Config
 from execwatchd.control.errors import ConfigError, ControlError
@@ -21,7 +16,6 @@ from execwatchd.control.state import StateStore
 from execwatchd.control.table import MessageTable
 from execwatchd.errors import EXIT_CONFIG, Failure
 from execwatchd.kernel import options as kernel_options
-from execwatchd.kernel import sources
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.hooks import Hooks
 from execwatchd.kernel.options import Options
@@ -32,50 +26,14 @@ from execwatchd.stream.decode import Record
 from execwatchd.stream.drain import Drain
 from execwatchd.stream.journal import Journal
 from execwatchd.stream.losses import Losses
-from execwatchd.stream.outbox import LogHandler, Outbox
+from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.writable import Writable
 
 log = logging.getLogger(__name__)
 
 _STALL_RATE = 2500  # execs per second and core: what the log's estimate of the ring assumes
 _RECORD = 512  # bytes of an ordinary one
-_RETRY = 1.0  # s, between attempts to reach a journal that is gone
-_LOOK = 0.01  # s
-_PARTING = 2.0  # s, that a stalled journal may delay the end
 _STATUS_INTERVAL = 10.0  # s
-
-
-class _Nowhere:
-    """A machine without a journal: a foreground run prints, and that is all."""
-
-    def send(self, _datagram: bytes) -> bool:
-        return True
-
-
-def run(*, foreground: bool) -> int:
-    """Runs until it is told to end; the exit code. Raises Failure."""
-    manager = ServiceManager()
-    journal = Journal()
-    has_journal = journal.open() or manager.present
-    outbox = Outbox(journal if has_journal else _Nowhere())
-    _log_to(outbox, foreground=foreground)
-    stored = manager.stored()
-    settings = _configuration(taking_over=bool(stored))
-    as_root = foreground and os.geteuid() == 0
-    files = sources.read() if as_root else {}  # the user that we become may not read a checkout of root's
-    if as_root:
-        log.info("running as user %s", privileges.become_user())
-    with sources.unpacked(files) if as_root else contextlib.nullcontext(sources.directory()) as directory:
-        if not stored and not privileges.have_both():
-            raise Failure(
-                "not permitted to load BPF programs", "run it as root, or with CAP_BPF and CAP_PERFMON"
-            )
-        daemon = Daemon(manager, journal, outbox, settings, foreground=foreground)
-        daemon.attach(stored, directory)
-    privileges.drop()
-    daemon.check_access()
-    gc.collect()
-    gc.freeze()  # what is there now stays: no later collection needs to look at it
-    return asyncio.run(daemon.serve(has_journal=has_journal))
 
 
 class Daemon:
@@ -85,15 +43,14 @@ class Daemon:
         self, manager: ServiceManager, journal: Journal, outbox: Outbox, config: Config, *, foreground: bool
     ) -> None:
         self._manager = manager
-        self._journal = journal
+        self._writable = Writable(journal)
         self._outbox = outbox
         self._config = config
         self._foreground = foreground
-        self._state = StateStore(_state("state.json"))
+        self._state = StateStore(state_file("state.json"))
         self._table: MessageTable
         self.hooks = Hooks(manager)
         self._ended = asyncio.Event()
-        self._waiters: list[Callable[[], None]] = []
         self._passes = -1
 
     def attach(self, stored: dict[str, int], directory: Path) -> None:
@@ -106,7 +63,7 @@ class Daemon:
             cwd=settings.cwd,
         )
         self.hooks.start(stored, directory, options, self._fill)
-        lastgood.save(_state("configuration.json"), self._config)
+        accepted.keep(state_file("configuration.json"), self._config)
         per_second = _STALL_RATE * (os.cpu_count() or 1) * _RECORD
         log.info(
             "the ring of %d KiB holds %.1f s of %d execs a second on each of %d CPUs",
@@ -137,13 +94,13 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-        self._outbox.on_stall = lambda: self._wait_writable(self._flush)
+        self._outbox.on_stall = lambda: self._writable.wait(self._flush)
         self._bus = BusService(self._table, self.hooks)
         self._losses = Losses(self.hooks, self._outbox, self._bus.events_lost)
         self._drain = Drain(
             self.hooks,
             self._outbox,
-            self._wait_writable,
+            self._writable.wait,
             self._losses.tell,
             self._print if self._foreground else None,
         )
@@ -168,7 +125,7 @@ class Daemon:
         if for_good:
             await self._detach()
         self._drain.stop()
-        await self._leave_journal()
+        await self._writable.all_read()
         self._manager.status(self._status())
         return 0
 
@@ -179,13 +136,6 @@ class Daemon:
             log.warning("the journal takes no entries: what waits in the ring is given up")
         counted = self.hooks.counters()
         log.info("detached: %d execs seen, %d lost", counted.seen, counted.lost, extra=entry(Kind.DETACHED))
-
-    async def _leave_journal(self) -> None:
-        """journald looks up a sender's unit when it reads: of a process that is gone it finds none."""
-        for _ in range(int(_PARTING / _LOOK)):
-            if not self._journal.unread():
-                return
-            await asyncio.sleep(_LOOK)
 
     def _status(self) -> str:
         """The one line of `systemctl status`."""
@@ -226,12 +176,11 @@ class Daemon:
             config = configuration.load()
             self._table.apply_settings(config)
         except (ConfigError, ControlError) as error:
-            _reject(error)
+            accepted.reject(error)
         else:
-            if _needs_restart(self._config, config):
-                log.warning("failures, cwd, argv_bytes and ring_size change at a restart: systemctl restart")
+            accepted.warn_of_restart(self._config, config)
+            accepted.keep(state_file("configuration.json"), config)
             self._config = config
-            lastgood.save(_state("configuration.json"), config)
             log.info("configuration reloaded")
         self._manager.ready(self._status())
 
@@ -243,62 +192,10 @@ class Daemon:
 
     def _flush(self) -> None:
         if not self._outbox.flush():
-            self._wait_writable(self._flush)
-
-    def _wait_writable(self, callback: Callable[[], None]) -> None:
-        """Call back once, when the journal may take entries again."""
-        if callback not in self._waiters:
-            self._waiters.append(callback)
-        self._watch_socket()
-
-    def _watch_socket(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._journal.fileno() >= 0 or self._journal.open():
-            loop.add_writer(self._journal.fileno(), self._writable, self._journal.fileno())
-        else:
-            loop.call_later(_RETRY, self._watch_socket)
-
-    def _writable(self, fd: int) -> None:
-        asyncio.get_running_loop().remove_writer(fd)
-        waiters, self._waiters = self._waiters, []
-        for callback in waiters:
-            callback()
+            self._writable.wait(self._flush)
 
 
-def _configuration(*, taking_over: bool) -> Config:
-    """The files', or at a take-over with invalid ones the last accepted. Raises ConfigError."""
-    try:
-        return configuration.load()
-    except ConfigError as error:
-        if not taking_over:
-            raise
-        _reject(error)
-        return lastgood.load(_state("configuration.json")) or Config()
-
-
-def _reject(error: Exception) -> None:
-    for problem in str(error).splitlines():
-        log.error(
-            "configuration rejected, the old one stays: %s",
-            problem,
-            extra=entry(Kind.CONFIG_REJECTED, EXECWATCH_REASON=problem),
-        )
-
-
-def _needs_restart(old: Config, new: Config) -> bool:
-    names = ("failures", "cwd", "argv_bytes", "ring_size")
-    return any(getattr(old.settings, name) != getattr(new.settings, name) for name in names)
-
-
-def _state(name: str) -> Path | None:
+def state_file(name: str) -> Path | None:
+    """In the unit's state directory; None where there is none, and then nothing is kept."""
     directory = os.environ.get("STATE_DIRECTORY")
     return Path(directory, name) if directory else None
-
-
-def _log_to(outbox: Outbox, *, foreground: bool) -> None:
-    handlers: list[logging.Handler] = [LogHandler(outbox)]
-    if foreground:
-        terminal = logging.StreamHandler(sys.stderr)
-        terminal.setFormatter(logging.Formatter("execwatchd: %(message)s"))
-        handlers.append(terminal)
-    logging.basicConfig(level=logging.INFO, handlers=handlers, format="%(message)s", force=True)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The configuration in effect: what the files say, or what was accepted last where they are invalid."""
+
+import json
+import logging
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from execwatchd.control import config as files
+from execwatchd.control.config import Config
+from execwatchd.control.errors import ConfigError
+from execwatchd.control.settings import Settings
+from execwatchd.kinds import Kind, entry
+
+log = logging.getLogger(__name__)
+
+# what the program is compiled for; the running daemon has no privilege left to load another
+_AT_START = ("failures", "cwd", "argv_bytes", "ring_size")
+
+
+def at_start(kept: Path | None, *, taking_over: bool) -> Config:
+    """The files' configuration; at a take-over with invalid ones the last accepted, which `keep` wrote.
+
+    Raises ConfigError at a cold start only: a unit that fails for good loses its descriptor store.
+    """
+    try:
+        return files.load()
+    except ConfigError as error:
+        if not taking_over:
+            raise
+        reject(error)
+        return _load(kept) or Config()
+
+
+def reject(error: Exception) -> None:
+    """One entry for each line of the error, which are a ConfigError's problems."""
+    for problem in str(error).splitlines():
+        log.error(
+            "configuration rejected, the old one stays: %s",
+            problem,
+            extra=entry(Kind.CONFIG_REJECTED, EXECWATCH_REASON=problem),
+        )
+
+
+def warn_of_restart(old: Config, new: Config) -> None:
+    """Says so if the new one has what only a restart brings into effect."""
+    changed = [name for name in _AT_START if getattr(old.settings, name) != getattr(new.settings, name)]
+    if changed:
+        log.warning("a change of %s takes effect at a restart: systemctl restart", ", ".join(changed))
+
+
+def keep(kept: Path | None, config: Config) -> None:
+    """Best effort: without it a take-over with an invalid configuration has only the defaults."""
+    if kept is None:
+        return
+    origins = [[list(key), str(file)] for key, file in config.origins.items()]
+    content = {"settings": config.settings.model_dump(mode="json"), "origins": origins}
+    temporary = kept.with_name(f".{kept.name}.new")
+    try:
+        temporary.write_text(json.dumps(content))
+        temporary.replace(kept)
+    except OSError as error:
+        log.warning("the accepted configuration could not be kept in %s: %s", kept, error.strerror)
+
+
+def _load(kept: Path | None) -> Config | None:
+    """None: there is none, or none that this version understands."""
+    if kept is None:
+        return None
+    try:
+        content = json.loads(kept.read_bytes())
+        origins = {tuple(key): Path(file) for key, file in content["origins"]}
+        return Config(Settings.model_validate(content["settings"]), origins, tuple(set(origins.values())))
+    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        return None

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""From a new process to a daemon without privileges: everything before the event loop."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import sys
+
+from execwatchd import privileges
+from execwatchd.control import accepted
+from execwatchd.daemon import Daemon, state_file
+from execwatchd.errors import Failure
+from execwatchd.kernel import sources
+from execwatchd.notify import ServiceManager
+from execwatchd.stream.journal import Journal
+from execwatchd.stream.outbox import LogHandler, Outbox
+
+log = logging.getLogger(__name__)
+
+
+class _Nowhere:
+    """A machine without a journal: a foreground run prints, and that is all."""
+
+    def send(self, _datagram: bytes) -> bool:
+        return True
+
+
+def run(*, foreground: bool) -> int:
+    """Runs until it is told to end; the exit code. Raises Failure."""
+    manager = ServiceManager()
+    journal = Journal()
+    has_journal = journal.open() or manager.present
+    outbox = Outbox(journal if has_journal else _Nowhere())
+    _log_to(outbox, foreground=foreground)
+    stored = manager.stored()
+    config = accepted.at_start(state_file("configuration.json"), taking_over=bool(stored))
+    as_root = foreground and os.geteuid() == 0
+    files = sources.read() if as_root else {}  # the user that we become may not read a checkout of root's
+    if as_root:
+        log.info("running as user %s", privileges.become_user())
+    with sources.unpacked(files) if as_root else contextlib.nullcontext(sources.directory()) as directory:
+        if not stored and not privileges.have_both():
+            raise Failure(
+                "not permitted to load BPF programs", "run it as root, or with CAP_BPF and CAP_PERFMON"
+            )
+        daemon = Daemon(manager, journal, outbox, config, foreground=foreground)
+        daemon.attach(stored, directory)
+    privileges.drop()
+    daemon.check_access()
+    gc.collect()
+    gc.freeze()  # what is there now stays: no later collection needs to look at it
+    return asyncio.run(daemon.serve(has_journal=has_journal))
+
+
+def _log_to(outbox: Outbox, *, foreground: bool) -> None:
+    handlers: list[logging.Handler] = [LogHandler(outbox)]
+    if foreground:
+        terminal = logging.StreamHandler(sys.stderr)
+        terminal.setFormatter(logging.Formatter("execwatchd: %(message)s"))
+        handlers.append(terminal)
+    logging.basicConfig(level=logging.INFO, handlers=handlers, format="%(message)s", force=True)
