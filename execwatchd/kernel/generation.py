@@ -88,7 +88,6 @@ class Generation:
         for name in [name for name in self.fds if name.startswith("link.")]:
             store.remove(f"{self.number}.{name}")
             os.close(self.fds.pop(name))
-
         self._detached = time.monotonic()
 
     def is_final(self) -> bool:
