@@ -35,7 +35,6 @@ BPF_TABLE("lru_hash", u64, struct caller, more_callers, MAX_CALLERS);
 /* by CPU: a per-CPU map's value may not exceed 32 KiB; one program runs once on a CPU at a time */
 BPF_ARRAY(exec_scratch, struct scratch, CPUS);
 
-
 struct ledger_value {
   struct ledger ledger;
   struct scratch held;
@@ -52,7 +51,7 @@ static __always_inline u64 pointer(u64 base, u32 offset)
   return value;
 }
 
-/* this CPU's own */
+/* this CPU's own; added to atomically all the same, for one program may interrupt another here */
 static __always_inline struct counters *own_counters(void)
 {
   int zero = 0;
@@ -235,7 +234,7 @@ static __always_inline void send(void *ctx, struct counters *counted, struct scr
   if (data_length > DATA_SIZE)
     data_length = DATA_SIZE;
   if (output.ringbuf_output(scratch, sizeof(struct record) + data_length, 0))
-    counted->lost += 1;
+    __sync_fetch_and_add(&counted->lost, 1);
 }
 
 static __always_inline void put_process(struct record *record, u64 task, u32 uid, struct user *user)
@@ -307,10 +306,10 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 
   if (!counted) /* cannot be: it is an array */
     return 0;
-  counted->seen += 1;
+  __sync_fetch_and_add(&counted->seen, 1);
   struct user *user = user_of(uid);
   if (user && user->action == ACTION_IGNORE) {
-    counted->ignored += 1;
+    __sync_fetch_and_add(&counted->ignored, 1);
     struct caller *slot = slot_of(task);
     if (slot && slot->task == task)
       slot->task = 0;
@@ -318,7 +317,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
   }
   struct scratch *scratch = exec_scratch.lookup(&cpu);
   if (!scratch || !user) { /* nor can these */
-    counted->lost += 1;
+    __sync_fetch_and_add(&counted->lost, 1);
     return 0;
   }
   struct record *record = &scratch->record;
@@ -441,15 +440,15 @@ int exit_execve(struct sys_exit *ctx)
   struct counters *counted = own_counters();
   if (ctx->result >= 0 || !counted)
     return 0;
-  counted->seen += 1;
+  __sync_fetch_and_add(&counted->seen, 1);
   struct user *user = user_of(uid);
   if (user && user->action == ACTION_IGNORE) {
-    counted->ignored += 1;
+    __sync_fetch_and_add(&counted->ignored, 1);
     return 0;
   }
   struct failed_scratch *failed = failed_scratch.lookup(&cpu);
   if (!failed || !user) {
-    counted->lost += 1;
+    __sync_fetch_and_add(&counted->lost, 1);
     return 0;
   }
   struct scratch *scratch = &failed->scratch;
