@@ -404,13 +404,13 @@ static __always_inline u64 put_user_argv(struct record *record, char *to, u64 ar
     if (!argument)
       break;
     asm volatile("" : "+r"(used));
-    if (used >= ARGV_BYTES)
-      break;
-    u64 length = BOUNDED(bpf_probe_read_user_str(to + used, ARGV_BYTES, (void *)argument), ARGV_BYTES);
-    if (!length || length == ARGV_BYTES)
+    u64 length = 0;
+    if (used < ARGV_BYTES) /* one more than is kept: what fits exactly isn't cut */
+      length = BOUNDED(bpf_probe_read_user_str(to + used, ARGV_BYTES + 1, (void *)argument), ARGV_BYTES + 1);
+    if (!length) {
       record->flags |= TRUNCATED_ARGV;
-    if (!length)
       break;
+    }
     used += length;
   }
   if (argc == MAX_FAILED_ARGS &&
