@@ -3,11 +3,13 @@
  * Every exec as one record in ring buffer `output`, with the message that map `config` has for its UID.
  *
  * Compiled by BCC without kernel headers: O_struct__member is an offset from the running kernel's BTF, and
- * what that kernel lacks is left out. Options: ARGV_BYTES, RING_PAGES, CGROUP_ROOT, FAILURES, CWD.
+ * what that kernel lacks is left out. Options: ARGV_BYTES, RING_PAGES, CGROUP_ROOT, FAILURES, CWD,
+ * ANCESTORS, INTERACTIVE.
  */
 #include "execwatch.h"
 
-#define DATA_SIZE (FILENAME_SIZE + INTERP_SIZE + ARGV_BYTES + 2 * (PATH_AREA + NAME_SIZE))
+#define DATA_SIZE \
+  (FILENAME_SIZE + INTERP_SIZE + ARGV_BYTES + 2 * (PATH_AREA + NAME_SIZE) + MAX_ANCESTORS * sizeof(struct ancestor))
 
 struct scratch {
   struct record record;
@@ -58,6 +60,26 @@ static __always_inline struct counters *own_counters(void)
   return counters.lookup(&zero);
 }
 
+/* what an administrator does by hand has a terminal, or at least came in by a login */
+static __always_inline bool is_left_out(struct user *user, u64 task)
+{
+  if (user && user->action == ACTION_IGNORE)
+    return true;
+#ifdef INTERACTIVE
+  u32 session = NO_ID;
+#ifdef O_task_struct__sessionid
+  READ(session, task, task_struct__sessionid);
+#endif
+#ifdef O_signal_struct__tty
+  if (pointer(pointer(task, O_task_struct__signal), O_signal_struct__tty))
+    return false;
+#endif
+  return session == NO_ID;
+#else
+  return false;
+#endif
+}
+
 static __always_inline struct user *user_of(u32 uid)
 {
   int zero = 0;
@@ -65,9 +87,15 @@ static __always_inline struct user *user_of(u32 uid)
   return user ? user : defaults.lookup(&zero);
 }
 
+/* the process: the thread that forked may be another than its leader, and bear another name */
+static __always_inline u64 parent_of(u64 task)
+{
+  return pointer(pointer(task, O_task_struct__real_parent), O_task_struct__group_leader);
+}
+
 static __always_inline void put_ids(struct record *record, u64 task)
 {
-  u64 parent = pointer(task, O_task_struct__real_parent);
+  u64 parent = parent_of(task);
   u64 cred = pointer(task, O_task_struct__cred);
 
   record->timestamp = bpf_ktime_get_ns();
@@ -218,6 +246,25 @@ static __always_inline u64 put_cwd(struct record *record, char *to, u64 task)
   return used;
 }
 
+/* the parent, its parent, and so on, as long as there is one in the initial pid namespace */
+static __always_inline u64 put_ancestors(char *to, u64 task)
+{
+  u64 used = 0;
+#ifdef ANCESTORS
+  for (int i = 0; i < ANCESTORS; i++) {
+    struct ancestor ancestor = {};
+    task = parent_of(task);
+    READ(ancestor.pid, task, task_struct__tgid);
+    if (!ancestor.pid) /* the idle task, which is its own parent */
+      break;
+    READ(ancestor.comm, task, task_struct__comm);
+    __builtin_memcpy(to + i * sizeof(ancestor), &ancestor, sizeof(ancestor));
+    used = (i + 1) * sizeof(ancestor);
+  }
+#endif
+  return used;
+}
+
 static __always_inline u64 put_paths(struct record *record, char *data, u64 used, u64 task)
 {
   u64 length = put_cgroup(record, data + used, task);
@@ -225,6 +272,9 @@ static __always_inline u64 put_paths(struct record *record, char *data, u64 used
   used += length;
   length = put_cwd(record, data + used, task);
   record->cwd_len = length;
+  used += length;
+  length = put_ancestors(data + used, task);
+  record->ancestors_len = length;
   return used + length;
 }
 
@@ -308,7 +358,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
     return 0;
   __sync_fetch_and_add(&counted->seen, 1);
   struct user *user = user_of(uid);
-  if (user && user->action == ACTION_IGNORE) {
+  if (is_left_out(user, task)) {
     __sync_fetch_and_add(&counted->ignored, 1);
     struct caller *slot = slot_of(task);
     if (slot && slot->task == task)
@@ -442,7 +492,7 @@ int exit_execve(struct sys_exit *ctx)
     return 0;
   __sync_fetch_and_add(&counted->seen, 1);
   struct user *user = user_of(uid);
-  if (user && user->action == ACTION_IGNORE) {
+  if (is_left_out(user, task)) {
     __sync_fetch_and_add(&counted->ignored, 1);
     return 0;
   }

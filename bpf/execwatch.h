@@ -14,6 +14,7 @@
 #define NAME_SIZE 256         /* NAME_MAX and its NUL: one component of a path */
 #define PATH_AREA 4096        /* all components of a cgroup or of a working directory; a power of two */
 #define MAX_DEPTH 64          /* components */
+#define MAX_ANCESTORS 8
 #define MAX_USERS 10240       /* UIDs with a message or an action of their own */
 #define MAX_CALLERS 8192      /* execs between two of their hooks; a power of two */
 #define MAX_FAILED_ARGS 64    /* arguments read of an exec that failed */
@@ -45,11 +46,17 @@ struct counters {
 #define HAS_CGROUP 128     /* no components: the root */
 #define HAS_CWD 256
 
+struct ancestor {
+  __u32 pid;
+  char comm[COMM_SIZE];
+};
+
 #define NO_ID 0xffffffff /* loginuid, session: not set, or the kernel has none */
 
 /* one record of ring buffer `output`; `data` holds, one after the other and without padding:
  * filename (with its NUL), interp (likewise, or nothing), argv (each argument ended by NUL),
- * cgroup and cwd (components from the leaf up, each with its NUL). */
+ * cgroup and cwd (components from the leaf up, each with its NUL), ancestors (struct ancestor, the parent
+ * first). */
 struct record {
   __u64 timestamp; /* CLOCK_MONOTONIC, ns */
   __u32 flags;
@@ -71,7 +78,7 @@ struct record {
   __u32 argv_len;
   __u32 cgroup_len;
   __u32 cwd_len;
-  __u32 reserved;
+  __u32 ancestors_len;
   char comm[COMM_SIZE];     /* the caller's, before */
   char new_comm[COMM_SIZE]; /* after */
   char parent_comm[COMM_SIZE];

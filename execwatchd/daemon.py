@@ -61,6 +61,8 @@ class Daemon:
             argv_bytes=settings.argv_bytes,
             failures=settings.failures,
             cwd=settings.cwd,
+            ancestors=settings.ancestors,
+            interactive=settings.interactive,
         )
         self.hooks.start(stored, directory, options, self._fill)
         accepted.keep(state_file("configuration.json"), self._config)

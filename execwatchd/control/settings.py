@@ -11,6 +11,7 @@ from execwatchd.control.values import Action, ActionName, Message, Uid, quoted, 
 
 Key = tuple[str | int, ...]  # ("default_message",) or ("messages", 501)
 
+ANCESTORS_MAX = 8
 ARGV_BYTES_STEP, ARGV_BYTES_MAX = 512, 32768
 RING_SIZE_MIN, RING_SIZE_MAX = 4 << 10, 128 << 20
 
@@ -21,6 +22,12 @@ def _check_flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{quoted(value)} must be true or false")  # noqa: TRY004  pydantic reports ValueErrors
     return value
+
+
+def _check_ancestors(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= ANCESTORS_MAX:
+        return value
+    raise ValueError(f"{quoted(value)} must be a number from 0 to {ANCESTORS_MAX}")
 
 
 def _check_argv_bytes(value: object) -> int:
@@ -62,6 +69,8 @@ class Settings(BaseModel):
     default_action: ActionName = Action.RECORD
     failures: Annotated[bool, validator(_check_flag)] = False
     cwd: Annotated[bool, validator(_check_flag)] = False
+    ancestors: Annotated[int, validator(_check_ancestors)] = 0
+    interactive: Annotated[bool, validator(_check_flag)] = False
     argv_bytes: Annotated[int, validator(_check_argv_bytes)] = 4096
     ring_size: Annotated[int | None, validator(_check_ring_size)] = None
     messages: dict[Uid, Message] = {}

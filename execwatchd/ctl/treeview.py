@@ -6,7 +6,7 @@ from typing import Any
 
 from execwatchd.ctl import shown
 from execwatchd.ctl.events import Event, dump
-from execwatchd.ctl.terminal import Console, cut, pad, word
+from execwatchd.ctl.terminal import Console, cut, pad, printable, word
 from execwatchd.ctl.tree import Forest, Place, Process, walk
 
 
@@ -59,4 +59,7 @@ def _origin(process: Process) -> str:
     """Who started a root, as far as its exec tells."""
     if process.parent is not None:
         return ""
+    chain = process.execs[0].raw("ANCESTORS")
+    if chain:
+        return f"(from {printable(chain.replace(b' ', b' < '))})"
     return f"(from {process.ppid} {word(process.execs[0].raw('PARENT_COMM'))}".rstrip() + ")"

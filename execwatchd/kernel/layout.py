@@ -6,6 +6,7 @@ from enum import IntFlag
 
 COMM_SIZE = 16
 MESSAGE_SIZE = 64
+MAX_ANCESTORS = 8
 MAX_USERS = 10240
 MAX_CALLERS = 8192
 SCHEMA_SIZE = 1024
@@ -16,6 +17,7 @@ NAME_SIZE = 256
 PATH_AREA = 4096
 
 USER = struct.Struct(f"={MESSAGE_SIZE}sI")  # struct user: message, action
+ANCESTOR = struct.Struct(f"=I{COMM_SIZE}s")  # struct ancestor: pid, comm
 COUNTERS = struct.Struct("=3Q")  # struct counters: seen, ignored, lost
 
 
@@ -38,7 +40,7 @@ class Flag(IntFlag):
 # one with another layout can read what is still in the ring.
 SCHEMA = (
     "timestamp:Q flags:I result:i pid:I ppid:I uid:I euid:I gid:I loginuid:I session:I argc:I argv_total:I"
-    " pidns:I mntns:I nspid:I filename_len:I interp_len:I argv_len:I cgroup_len:I cwd_len:I reserved:I"
+    " pidns:I mntns:I nspid:I filename_len:I interp_len:I argv_len:I cgroup_len:I cwd_len:I ancestors_len:I"
     " comm:16s new_comm:16s parent_comm:16s tty:64s message:64s"
 )
 
@@ -56,4 +58,5 @@ def record_head(schema: str) -> struct.Struct:
 def scratch_size(argv_bytes: int) -> int:
     """Bytes of the largest record: struct scratch of execwatch.c."""
     data = FILENAME_SIZE + INTERP_SIZE + argv_bytes + 2 * (PATH_AREA + NAME_SIZE)
+    data += MAX_ANCESTORS * ANCESTOR.size
     return (record_head(SCHEMA).size + data + 7) // 8 * 8

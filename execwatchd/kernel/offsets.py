@@ -16,6 +16,7 @@ _REQUIRED = (
     "task_struct.tgid",
     "task_struct.comm",
     "task_struct.real_parent",
+    "task_struct.group_leader",
     "task_struct.cred",
     "task_struct.mm",
     "cred.euid",

@@ -12,12 +12,17 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`ring_size`: bytes, a power of two. `argv_bytes`: kept of the arguments of one exec."""
+    """`ring_size`: bytes, a power of two. `argv_bytes`: kept of the arguments of one exec.
+
+    `ancestors`: how many, 0 to 8.
+    """
 
     ring_size: int
     argv_bytes: int = 4096
     failures: bool = False
     cwd: bool = False
+    ancestors: int = 0
+    interactive: bool = False
 
     def flags(self) -> list[str]:
         """As compiler flags of bpf/execwatch.c."""
@@ -27,7 +32,8 @@ class Options:
             f"-DRING_PAGES={pages}",
             f"-DCPUS={libbpf.possible_cpus()}",
         ]
-        return flags + ["-DFAILURES"] * self.failures + ["-DCWD"] * self.cwd
+        flags += ["-DFAILURES"] * self.failures + ["-DCWD"] * self.cwd + ["-DINTERACTIVE"] * self.interactive
+        return flags + [f"-DANCESTORS={self.ancestors}"] * bool(self.ancestors)
 
 
 def default_ring_size() -> int:

@@ -17,6 +17,7 @@ class Record(NamedTuple):
     """One exec. Strings are raw bytes; ids as in struct record; `result` 0 or the negative errno.
 
     `argv`: each argument ended by NUL. `cgroup`, `cwd`: components from the leaf up, each ended by NUL.
+    `ancestors`: layout.ANCESTOR each, the parent first.
     """
 
     timestamp: int
@@ -44,9 +45,10 @@ class Record(NamedTuple):
     argv: bytes
     cgroup: bytes
     cwd: bytes
+    ancestors: bytes
 
 
-_PARTS = ("filename", "interp", "argv", "cgroup", "cwd")
+_PARTS = ("filename", "interp", "argv", "cgroup", "cwd", "ancestors")
 # what a member is that an earlier layout lacks; 0 where nothing is said here
 _ABSENT: dict[str, int | bytes] = {
     "loginuid": layout.NO_ID,

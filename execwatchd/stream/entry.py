@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping
 from functools import lru_cache
 
-from execwatchd.kernel.layout import NO_ID, Flag
+from execwatchd.kernel.layout import ANCESTOR, NO_ID, Flag
 from execwatchd.kinds import Kind
 from execwatchd.stream import cgroup, quoting
 from execwatchd.stream.decode import Record
@@ -81,6 +81,8 @@ def encode(record: Record) -> bytes:
         fields.append(_field(b"INTERP", r.interp[:-1]))
     if r.tty[0]:
         fields.append(_field(b"TTY", _tty(_string(r.tty))))
+    if r.ancestors:
+        fields.append(_ancestors(r.ancestors))
     if r.flags & _HAS_CWD:
         fields.append(_field(b"CWD", _cwd(r)))
     fields.append(_outcome(r))
@@ -181,6 +183,13 @@ def _where(components: bytes, flags: int) -> bytes:
     if place.container:
         fields.append(_field(b"CONTAINER", place.container))
     return b"".join(fields)
+
+
+@lru_cache(maxsize=1024)
+def _ancestors(chain: bytes) -> bytes:
+    """`pid:comm` of each, the parent first."""
+    words = (f"{pid}:{quoting.escape(_string(comm))}" for pid, comm in ANCESTOR.iter_unpack(chain))
+    return _field(b"ANCESTORS", " ".join(words).encode())
 
 
 def _errno_name(result: int) -> str:

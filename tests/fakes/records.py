@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from execwatchd.kernel import layout
 
-PARTS = ("filename", "interp", "argv", "cgroup", "cwd")
+PARTS = ("filename", "interp", "argv", "cgroup", "cwd", "ancestors")
 Value = int | bytes
 
 # one of an ordinary exec: `ls -la` by UID 501 from bash in a terminal of a session
@@ -35,6 +35,7 @@ ORDINARY: dict[str, Value] = {
     "argv": b"ls\0-la\0",
     "cgroup": b"session-3.scope\0user-501.slice\0user.slice\0",
     "cwd": b"",
+    "ancestors": b"",
 }
 
 

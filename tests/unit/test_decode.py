@@ -10,7 +10,7 @@ from execwatchd.stream.decode import Decoder, MalformedError, Record
 from tests.fakes.records import ORDINARY, PARTS, pack, values
 
 CODES = dict(field.partition(":")[::2] for field in layout.SCHEMA.split())
-FIXED = [name for name in CODES if not name.endswith("_len") and name != "reserved"]
+FIXED = [name for name in CODES if not name.endswith("_len")]
 U32, S32, U64 = st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**64 - 1)
 
 
@@ -79,7 +79,7 @@ def absent(name: str) -> int | bytes:
     return b"\0" if CODES[name].endswith("s") else 0
 
 
-@pytest.mark.parametrize("part", ["interp", "cgroup", "cwd"])
+@pytest.mark.parametrize("part", ["interp", "cgroup", "cwd", "ancestors"])
 def test_a_schema_without_a_part(part: str) -> None:
     schema = " ".join(f for f in layout.SCHEMA.split() if not f.startswith(f"{part}_len:"))
     assert decoded(pack(ORDINARY, schema), schema) == padded(values(**{part: b""}))
