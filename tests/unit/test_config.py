@@ -62,6 +62,8 @@ def test_every_key(tree: Tree) -> None:
         default_action = "ignore"
         failures = true
         cwd = true
+        ancestors = 8
+        interactive = true
         argv_bytes = 32768
         ring_size = "8MiB"
         [messages]
@@ -77,6 +79,8 @@ def test_every_key(tree: Tree) -> None:
         "default_action": "ignore",
         "failures": True,
         "cwd": True,
+        "ancestors": 8,
+        "interactive": True,
         "argv_bytes": 32768,
         "ring_size": 8 << 20,
         "messages": {0: "root", 4294967294: "last"},
@@ -132,6 +136,8 @@ def test_all_problems_at_once(tree: Tree) -> None:
         default_action = "drop"
         failures = "yes"
         cwd = 1
+        ancestors = 9
+        interactive = 0
         argv_bytes = 513
         ring_size = "5MiB"
         unknown = 1
@@ -156,6 +162,8 @@ def test_all_problems_at_once(tree: Tree) -> None:
         f"{main}default_action: the action 'drop' does not exist: it must be 'record' or 'ignore'",
         f"{main}failures: 'yes' must be true or false",
         f"{main}cwd: 1 must be true or false",
+        f"{main}ancestors: 9 must be a number from 0 to 8",
+        f"{main}interactive: 0 must be true or false",
         f"{main}argv_bytes: 513 must be a multiple of 512, at most 32768, in bytes",
         f'{main}ring_size: \'5MiB\' must be a power of two from "4KiB" to "128MiB"',
         f"{main}messages.0501: '0501' is not a UID: it must be a number from 0 to 4294967294,"
@@ -214,6 +222,8 @@ def test_print_config(tree: Tree) -> None:
             'default_action = "record"  # built in',
             "failures = false  # built in",
             "cwd = false  # built in",
+            "ancestors = 0  # built in",
+            "interactive = false  # built in",
             "argv_bytes = 4096  # built in",
             "# ring_size is chosen by the number of CPUs  # built in",
             "",
