@@ -201,7 +201,7 @@ class RingBuffer:
 
     def consume(self) -> int:
         """Run the callback on what is there. The number of records, or the callback's negative result."""
-        return int(library().ring_buffer__consume(self._ring))
+        return int(library().ring_buffer__consume(self._ring)) if self._ring else 0
 
     def close(self) -> None:
         """Unmap the ring; the map stays."""

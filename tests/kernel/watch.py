@@ -60,10 +60,14 @@ class Watch:
         while self._ring.consume() > 0:
             pass
 
+    def by(self, wanted: Callable[[Record], bool]) -> list[Record]:
+        """Such records so far."""
+        self.read()
+        return [one for one in map(self._decode, self.records) if wanted(one)]
+
     def of(self, *pids: int) -> list[Record]:
         """The records of these processes so far."""
-        self.read()
-        return [one for one in map(self._decode, self.records) if one.pid in pids]
+        return self.by(lambda one: one.pid in pids)
 
     def first(self, wanted: Callable[[Record], bool]) -> Record:
         """The first such record; waits for it."""
@@ -177,6 +181,7 @@ def before(pid: int) -> dict[str, object]:
         "interp": b"",
         "cgroup": cgroup_of(pid),
         "cwd": b"",
+        "ancestors": b"",
     }
 
 
@@ -211,9 +216,14 @@ class Runner:
         self._running: list[Helper] = []
 
     def start(
-        self, way: str, file: str | bytes | Path, *arguments: str | bytes, **options: object
+        self,
+        way: str,
+        file: str | bytes | Path,
+        *arguments: str | bytes,
+        cwd: str | bytes | Path | None = None,
+        **environment: object,
     ) -> "Helper":
-        helper = Helper(self.ways, way, file, arguments, **options)
+        helper = Helper(self.ways, way, file, arguments, cwd=cwd, **environment)
         self._running.append(helper)
         return helper
 

@@ -200,6 +200,15 @@ static void namespace(int flag)
   close(fd);
 }
 
+static void way_too_long(void)
+{
+  char *endless = malloc(8 << 20);
+  memset(endless, 'z', (8 << 20) - 1);
+  endless[(8 << 20) - 1] = 0;
+  arguments[1] = endless;
+  way_execve();
+}
+
 static void way_pid_namespace(void)
 {
   namespace(CLONE_NEWPID);
@@ -383,6 +392,7 @@ static const struct {
   {"thread", way_thread},
   {"no-arguments", way_no_arguments},
   {"argument-of-128k", way_argument_of_128k},
+  {"too-long", way_too_long},
   {"pid-namespace", way_pid_namespace},
   {"user-namespace", way_user_namespace},
   {"mount-namespace", way_mount_namespace},

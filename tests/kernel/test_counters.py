@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every exec is counted, and once: recorded, ignored or lost."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from execwatchd.control.values import Action
+from execwatchd.kernel.options import Options
+from execwatchd.stream.decode import Record
+from tests.kernel.watch import DEFAULT, Runner, Watch, watching
+
+UID = 54321  # nobody else's here
+
+
+@contextmanager
+def emptied(options: Options = DEFAULT) -> Iterator[Watch]:
+    """A watch that is detached in the end, when the equation must hold; nothing of it is forwarded."""
+    with watching(options) as watch:
+        yield watch
+        watch.detach()
+        watch.read()
+        counted = watch.generation.counters()
+        assert counted.seen == counted.ignored + counted.lost + len(watch.records)
+        assert counted.ring_fill == 0
+
+
+def run(runner: Runner, target: Path, uid: int, count: int) -> None:
+    helper = runner.start("many", target, str(uid), str(count)).ready()
+    helper.go()
+    assert helper.end() == 0
+
+
+def by(watch: Watch, uid: int) -> list[Record]:
+    return watch.by(lambda one: one.uid == uid and not one.result)
+
+
+def test_an_ignored_user(runner: Runner, target: Path) -> None:
+    with emptied() as watch:
+        watch.generation.users.set_user(UID, b"", Action.IGNORE)
+        run(runner, target, UID, 25)
+        run(runner, target, UID + 1, 5)
+        assert by(watch, UID) == []
+        assert len(by(watch, UID + 1)) == 5
+        assert watch.generation.counters().ignored == 25
+        watch.generation.users.remove_user(UID)
+        run(runner, target, UID, 3)
+        assert len(by(watch, UID)) == 3
+        assert watch.generation.counters().ignored == 25
+
+
+def test_only_some_users(runner: Runner, target: Path) -> None:
+    with emptied() as watch:
+        watch.generation.users.set_user(UID, b"this one", Action.RECORD)
+        watch.generation.users.set_default(b"", Action.IGNORE)
+        watch.read()
+        before = len(watch.records)
+        run(runner, target, UID + 1, 10)
+        run(runner, target, UID, 4)
+        watch.read()
+        assert {record.uid for record in watch.by(lambda _: True)[before:]} == {UID}
+        assert [record.message.rstrip(b"\0") for record in by(watch, UID)] == [b"this one"] * 4
+        assert watch.generation.counters().ignored >= 10
+
+
+def test_ignored_failures(runner: Runner, tracepoint_ids: Path) -> None:
+    with emptied(replace(DEFAULT, failures=True)) as watch:
+        watch.generation.users.set_user(UID, b"", Action.IGNORE)
+        helper = runner.start("many", "/nonexistent", str(UID), "1").ready()
+        helper.go()
+        assert helper.end() == 2
+        assert watch.generation.counters().ignored == 1
+        assert watch.by(lambda one: one.uid == UID) == []
+
+
+def test_a_full_ring(runner: Runner, target: Path) -> None:
+    with emptied(replace(DEFAULT, ring_size=16 << 10)) as watch:
+        run(runner, target, UID, 200)
+        counted = watch.generation.counters()
+        assert counted.lost >= 100
+        assert 0 < counted.ring_fill <= 16 << 10
+        assert 0 < len(by(watch, UID)) < 100
+
+
+def test_after_a_full_ring_was_read_there_is_room(runner: Runner, target: Path) -> None:
+    with emptied(replace(DEFAULT, ring_size=16 << 10)) as watch:
+        run(runner, target, UID, 200)
+        watch.read()
+        full = len(by(watch, UID))
+        lost = watch.generation.counters().lost
+        run(runner, target, UID, 3)
+        assert len(by(watch, UID)) == full + 3
+        assert watch.generation.counters().lost == lost
+
+
+@pytest.mark.parametrize("failures", [False, True])
+def test_execs_on_all_cpus_at_once(
+    failures: bool, runner: Runner, target: Path, tracepoint_ids: Path
+) -> None:
+    """Programs that interrupt each other lose no count."""
+    with emptied(replace(DEFAULT, failures=failures)) as watch:
+        helpers = [runner.start("many", target, str(UID + i), "100").ready() for i in range(6)]
+        for helper in helpers:
+            helper.go()
+        for helper in helpers:
+            assert helper.end() == 0
+        lost = watch.generation.counters().lost
+        assert sum(len(by(watch, UID + i)) for i in range(6)) == 600 - lost
+        assert lost == 0
