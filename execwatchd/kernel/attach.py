@@ -2,6 +2,7 @@
 """Attach loaded programs to the kernel's tracepoints; a closed descriptor is a detached program."""
 
 import ctypes
+import errno
 import os
 import platform
 import struct
@@ -15,6 +16,10 @@ _PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241, "riscv64": 241, "ppc64le": 31
 _PERF_TYPE_TRACEPOINT = 2
 _PERF_FLAG_FD_CLOEXEC = 8
 _ATTRIBUTES = struct.Struct("=IIQ48x")  # struct perf_event_attr, PERF_ATTR_SIZE_VER0: type, size, config
+_REMEDIES = {
+    errno.EACCES: "set the sysctl kernel.perf_event_paranoid to 2 or less, or see the drop-in failures.conf",
+    errno.EPERM: "it needs CAP_BPF and CAP_PERFMON",
+}
 _EVENTS = Path("/sys/kernel/tracing/events/syscalls")
 
 
@@ -66,7 +71,7 @@ def _attach(name: str, fds: dict[str, int]) -> int:
     except OSError as error:
         raise Failure(
             f"the tracepoint {name} can't be attached: {error.strerror}",
-            "it needs CAP_PERFMON, and a kernel with CONFIG_BPF_EVENTS=y and CONFIG_FTRACE_SYSCALLS=y",
+            _REMEDIES.get(error.errno or 0, "it needs CONFIG_BPF_EVENTS=y and CONFIG_FTRACE_SYSCALLS=y"),
         ) from None
 
 

@@ -88,7 +88,7 @@ class Producer:
         """False: the ring is full."""
         if _libc.syscall(_BPF, _PROG_TEST_RUN, self._run, 128):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        return struct.unpack_from("=I", self._run, 4)[0] == 0
+        return bool(struct.unpack_from("=I", self._run, 4)[0] == 0)
 
     def close(self) -> None:
         """Unloads it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.system.harness import Box, wait_until
 
-UID = 54321
+UID = 40000 + os.getpid() % 20000  # two test runs on one kernel must not see each other's
 ONLY_STORM = f"""\
 mkdir -p $R/etc/execwatchd/execwatchd.toml.d
 cat >$R/etc/execwatchd/execwatchd.toml.d/storm.toml <<T
