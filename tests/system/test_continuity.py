@@ -244,10 +244,10 @@ def test_invalid_configuration_at_a_take_over_keeps_the_old_one(watching: Box, s
     drop_ins = "/etc/execwatchd/execwatchd.toml.d"
     watching.shell(f"""echo 'messages = {{ {storms.UID} = "from the file" }}' >{drop_ins}/m.toml""")
     watching.systemctl("reload", "execwatchd")
-    assert watching.call("GetMessage", "u", "54321").stdout == 's "from the file"\n'
+    assert watching.call("GetMessage", "u", str(storms.UID)).stdout == 's "from the file"\n'
     watching.shell(f"echo 'ring_size = 5' >{drop_ins}/z.toml")
     watching.systemctl("restart", "execwatchd")
-    assert watching.call("GetMessage", "u", "54321").stdout == 's "from the file"\n'
+    assert watching.call("GetMessage", "u", str(storms.UID)).stdout == 's "from the file"\n'
     storm.run("invalid", 10)
     assert at_rest(watching)["Forwarded"] == 11
     watching.systemctl("stop", "execwatchd")
