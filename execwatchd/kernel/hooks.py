@@ -119,8 +119,12 @@ class Hooks:
         number = known[-1].number + 1 if known else 1
         page = Page(since=time.time_ns() // 1000, settled=int(not known))
         new = Generation.load(number, sources, options, page)
-        fill(new)
-        new.attach(options)
+        try:
+            fill(new)
+            new.attach(options)
+        except BaseException:
+            new.discard(self._store)
+            raise
         new.keep(self._store)
         self.current, self.former = new, known
         attached = ", ".join(new.attached)
