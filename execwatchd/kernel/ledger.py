@@ -62,6 +62,11 @@ class Ledger:
         self._current = following
         self.page = page
 
+    def forwarded(self, handled: int) -> None:
+        """One record more is in the journal, the one that was held if any."""
+        page = self.page
+        self.commit(Page._make((page[0] + 1, page[1], handled, 0, *page[4:])))
+
     def hold(self, record: bytes, handled: int) -> None:
         """Keep a record that left the ring; there is room for one. Raises ValueError if it is too long."""
         if len(record) > self.room or self.page.held:

@@ -91,4 +91,4 @@ class Decoder:
             at += length
         if len(data) < at:
             raise MalformedError(f"{len(data)} bytes, of which the record's parts have {at}")
-        return Record(*self._pick((*values, *parts, *self._absent)))
+        return Record._make(self._pick((*values, *parts, *self._absent)))

@@ -84,7 +84,6 @@ class Reader:
 
     def _forward(self, data: bytes, handled: int) -> bool:
         """False: the journal takes none now."""
-        page = self._ledger.page
         try:
             record = self._decode(data)
             datagram = entry.encode(record)
@@ -93,11 +92,12 @@ class Reader:
                 log.exception("a record of %d bytes could not be written", len(data))
             else:
                 log.error("a record could not be read, it counts as lost: %s", error)  # noqa: TRY400
+            page = self._ledger.page
             self._ledger.commit(page._replace(malformed=page.malformed + 1, handled=handled, held=0))
             return True
         if not self._outbox.send(datagram):
             return False
-        self._ledger.commit(page._replace(forwarded=page.forwarded + 1, handled=handled, held=0))
+        self._ledger.forwarded(handled)
         if self._seen:
             self._seen(record)
         return True

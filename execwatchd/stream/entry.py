@@ -18,9 +18,6 @@ from execwatchd.stream import cgroup, quoting
 from execwatchd.stream.decode import Record
 
 _TAIL = b"SYSLOG_IDENTIFIER=execwatchd\nPRIORITY=6\nMESSAGE_ID="
-_KIND = {
-    ok: _TAIL + kind.value.encode() + b"\n" for ok, kind in ((True, Kind.EXEC), (False, Kind.EXEC_FAILED))
-}
 _TRUNCATED: dict[int, bytes] = {
     int(Flag.TRUNCATED_FILENAME): b"filename",
     int(Flag.TRUNCATED_ARGV): b"argv",
@@ -32,6 +29,9 @@ _ANY_TRUNCATED = sum(_TRUNCATED)
 _HAS_COMM, _HAS_CGROUP, _HAS_CWD = int(Flag.HAS_COMM), int(Flag.HAS_CGROUP), int(Flag.HAS_CWD)
 _CUT_ARGV, _UNREACHABLE = int(Flag.TRUNCATED_ARGV), int(Flag.CWD_UNREACHABLE)
 _NO_UNIT = int(Flag.CGROUP_OUTSIDE | Flag.TRUNCATED_CGROUP)
+_WHERE = _HAS_CGROUP | _NO_UNIT
+_PATHS = 256  # that are remembered: some may be 4 KiB long
+_OWN = b"MESSAGE=%b\nEXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_CMDLINE=%b\n"
 _PTS = re.compile(rb"pts([0-9]+)").fullmatch
 
 
@@ -40,69 +40,52 @@ def message(record: Record) -> str:
     return _message(record, quoting.shell(record.argv))
 
 
-def _message(record: Record, cmdline: str) -> str:
-    comm = _escaped_comm(record.comm) if record.flags & _HAS_COMM else "?"
-    text = f"{record.pid} {record.uid} {comm} {_user_text(record.message)}: "
-    text += cmdline or quoting.shell(record.filename)
-    if record.flags & _CUT_ARGV:
-        text += f" # cut, {_missing(record)}"
-    if record.result:
-        text += f" # {_errno_name(record.result)}"
-    return text
+def _message(r: Record, cmdline: str) -> str:
+    line = cmdline or quoting.shell(r.filename)
+    return f"{r.pid}{_introduction(r.uid, r.comm, r.flags & _HAS_COMM, r.message)}{line}{_remark(r)}"
 
 
-def _missing(record: Record) -> str:
-    if record.result:
-        return "as far as it could be read"
-    return f"{record.argc} arguments of {record.argv_total} bytes"
+def _remark(r: Record) -> str:
+    """What a reader must know of the command line, as a comment in it."""
+    if not r.flags & _CUT_ARGV and not r.result:
+        return ""
+    missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
+    cut = f" # cut, {missing}" if r.flags & _CUT_ARGV else ""
+    return f"{cut} # {_errno_name(r.result)}" if r.result else cut
 
 
-def encode(record: Record) -> bytes:
-    """The datagram of this exec's entry, every field of the contract that has a value."""
-    r = record
+def encode(r: Record) -> bytes:
+    """The datagram of this exec's entry, every field of the contract that has a value.
+
+    What execs have in common is put together once: nine of ten come from the same few programs and users.
+    """
     cmdline = quoting.shell(r.argv)
-    fields = [
-        b"MESSAGE=%b\n" % _message(r, cmdline).encode(),
-        _KIND[r.result == 0],
-        b"EXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_UID=%d\nEXECWATCH_EUID=%d\nEXECWATCH_GID=%d\n"
-        b"EXECWATCH_RESULT=%d\nEXECWATCH_TIMESTAMP=%d\n"
-        % (r.pid, r.ppid, r.uid, r.euid, r.gid, r.result, r.timestamp),
-        _field(b"PARENT_COMM", _string(r.parent_comm)),
-        _field(b"FILENAME", r.filename[:-1]) if r.filename else b"",
+    datagram = _OWN % (_message(r, cmdline).encode(), r.pid, r.ppid, r.timestamp, cmdline.encode())
+    parts = [
+        datagram,
+        _who(r.result, r.uid, r.euid, r.gid, r.loginuid, r.session, r.pidns, r.mntns, r.tty, r.message),
+        _names(r.comm if r.flags & _HAS_COMM else None, r.new_comm, r.parent_comm, r.result),
+        _program(r.filename, r.interp),
         _field(b"ARGV", r.argv),
-        b"EXECWATCH_CMDLINE=%b\n" % cmdline.encode(),
-        _field(b"MESSAGE", _string(r.message)),
-        _ids(r.loginuid, r.session, r.pidns, r.mntns, r.nspid),
-        _where(r.cgroup, r.flags),
+        _where(r.cgroup, r.flags & _WHERE),
     ]
-    if r.flags & _HAS_COMM:
-        fields.append(_field(b"COMM", _string(r.comm)))
-    if r.interp:
-        fields.append(_field(b"INTERP", r.interp[:-1]))
-    if r.tty[0]:
-        fields.append(_field(b"TTY", _tty(_string(r.tty))))
+    if r.nspid:
+        parts.append(b"EXECWATCH_NSPID=%d\n" % r.nspid)
     if r.ancestors:
-        fields.append(_ancestors(r.ancestors))
+        parts.append(_ancestors(r.ancestors))
     if r.flags & _HAS_CWD:
-        fields.append(_field(b"CWD", _cwd(r)))
-    fields.append(_outcome(r))
-    return b"".join(fields)
+        parts.append(_field(b"CWD", _cwd(r)))
+    if not (r.result and r.flags & _CUT_ARGV):  # else they could not be counted
+        parts.append(b"EXECWATCH_ARGC=%d\n" % r.argc)
+    if r.flags & _ANY_TRUNCATED:
+        parts.append(_cut(r))
+    return b"".join(parts)
 
 
-def _outcome(r: Record) -> bytes:
-    """What differs between an exec that succeeded and one that failed; what was cut."""
-    cut = r.flags & _ANY_TRUNCATED
-    fields = [_field(b"NEW_COMM", _string(r.new_comm))] if not r.result else []
-    if not (r.result and cut & _CUT_ARGV):  # else it could not be counted
-        fields.append(b"EXECWATCH_ARGC=%d\n" % r.argc)
-    if r.result:
-        fields.append(b"EXECWATCH_ERRNO=%b\n" % _errno_name(r.result).encode())
-    if cut:
-        names = b" ".join(name for flag, name in _TRUNCATED.items() if cut & flag)
-        fields.append(b"EXECWATCH_TRUNCATED=%b\n" % names)
-        if cut & _CUT_ARGV and not r.result:
-            fields.append(b"EXECWATCH_ARGV_BYTES=%d\n" % r.argv_total)
-    return b"".join(fields)
+def _cut(r: Record) -> bytes:
+    names = b" ".join(name for flag, name in _TRUNCATED.items() if r.flags & flag)
+    total = b"EXECWATCH_ARGV_BYTES=%d\n" % r.argv_total if r.flags & _CUT_ARGV and not r.result else b""
+    return b"EXECWATCH_TRUNCATED=%b\n%b" % (names, total)
 
 
 def log_entry(priority: int, text: str, fields: Mapping[str, str | int]) -> bytes:
@@ -141,11 +124,11 @@ def _cwd(record: Record) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _escaped_comm(comm: bytes) -> str:
-    return quoting.escape(_string(comm))
+def _introduction(uid: int, comm: bytes, has_comm: int, text: bytes) -> str:
+    name = quoting.escape(_string(comm)) if has_comm else "?"
+    return f" {uid} {name} {_user_text(text)}: "
 
 
-@lru_cache(maxsize=1024)
 def _user_text(padded: bytes) -> str:
     """The message of the map; values that the daemon did not write could have anything in them."""
     text = _string(padded).decode(errors="surrogateescape")
@@ -153,20 +136,51 @@ def _user_text(padded: bytes) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _ids(loginuid: int, session: int, pidns: int, mntns: int, nspid: int) -> bytes:
-    values = {
+def _who(  # noqa: PLR0917  the key that it is remembered by
+    result: int, uid: int, euid: int, gid: int, loginuid: int, session: int, pidns: int, mntns: int,
+    tty: bytes, text: bytes,
+) -> bytes:  # fmt: skip
+    """The kind of entry, and what its process has in common with many."""
+    values: dict[bytes, int | bytes | None] = {
+        b"RESULT": result,
+        b"UID": uid,
+        b"EUID": euid,
+        b"GID": gid,
         b"LOGINUID": None if loginuid == NO_ID else loginuid,
         b"SESSION": None if session == NO_ID else session,
         b"PIDNS": pidns or None,
         b"MNTNS": mntns or None,
-        b"NSPID": nspid or None,
+        b"TTY": _tty(_string(tty)) or None,
+        b"MESSAGE": _string(text),
+        b"ERRNO": _errno_name(result).encode() if result else None,
     }
-    return b"".join(
-        b"EXECWATCH_%b=%d\n" % (name, value) for name, value in values.items() if value is not None
-    )
+    kind = Kind.EXEC_FAILED if result else Kind.EXEC
+    fields = [
+        _field(name, value if isinstance(value, bytes) else b"%d" % value)
+        for name, value in values.items()
+        if value is not None
+    ]
+    return _TAIL + kind.value.encode() + b"\n" + b"".join(fields)
 
 
 @lru_cache(maxsize=1024)
+def _names(comm: bytes | None, new_comm: bytes, parent_comm: bytes, result: int) -> bytes:
+    fields = [_field(b"PARENT_COMM", _string(parent_comm))]
+    if comm is not None:
+        fields.append(_field(b"COMM", _string(comm)))
+    if not result:
+        fields.append(_field(b"NEW_COMM", _string(new_comm)))
+    return b"".join(fields)
+
+
+@lru_cache(maxsize=_PATHS)
+def _program(filename: bytes, interp: bytes) -> bytes:
+    """Without their NULs; a filename that could not be read is none."""
+    fields = [_field(b"FILENAME", filename[:-1])] if filename else []
+    return b"".join([*fields, _field(b"INTERP", interp[:-1])] if interp else fields)
+
+
+@lru_cache(maxsize=_PATHS)
 def _where(components: bytes, flags: int) -> bytes:
     """A path above the daemon's own cgroup namespace is not of the systemd that it runs under: no unit."""
     if not flags & _HAS_CGROUP:

@@ -32,7 +32,9 @@ class Outbox:
 
     def send(self, datagram: bytes) -> bool:
         """An event, behind all that waits. False: not accepted; it stays the caller's."""
-        return self.flush() and self._sink.send(datagram)
+        if self._waiting and not self.flush():
+            return False
+        return self._sink.send(datagram)
 
     def post(self, datagram: bytes) -> None:
         """An entry of our own: now, or when the sink takes entries again."""

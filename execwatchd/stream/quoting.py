@@ -8,6 +8,7 @@ _RESERVED = frozenset(
     b"! case coproc do done elif else esac fi for function if in select then until while time".split()
 )
 _PLAIN = re.compile(rb"[A-Za-z0-9@%+:,./_=-]+").fullmatch
+_ALL_PLAIN = re.compile(rb"(?:[A-Za-z0-9@%+:,./_=-]+\0)+").fullmatch
 _SPACED = re.compile(rb"[ -&(-~]*").fullmatch  # printable ASCII but the single quote
 
 
@@ -23,6 +24,10 @@ def shell(argv: bytes) -> str:
     """Arguments, each ended by NUL, as a command line that bash reads back into the same arguments."""
     if not argv:
         return ""
+    if _ALL_PLAIN(argv):
+        words = argv[:-1].split(b"\0", 1)
+        if b"=" not in words[0] and words[0] not in _RESERVED:
+            return argv[:-1].replace(b"\0", b" ").decode("ascii")
     words = argv.removesuffix(b"\0").split(b"\0")
     first = _word(words[0])
     if b"=" in words[0] or words[0] in _RESERVED:
