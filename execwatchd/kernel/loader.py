@@ -25,6 +25,7 @@ FAILURE_TRACEPOINTS = {
     "sys_exit_execve": "exit_execve",
     "sys_exit_execveat": "exit_execve",
 }
+LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _LIMIT = 1 << 16
 
 
@@ -145,7 +146,7 @@ def _verdict(lines: list[str]) -> str:
 
 def _lockdown() -> str:
     try:
-        text = Path("/sys/kernel/security/lockdown").read_text()
+        text = LOCKDOWN.read_text()
     except OSError:
         return ""
     return text.partition("[")[2].partition("]")[0]
