@@ -6,6 +6,7 @@ with another kernel's headers would be silently wrong.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,8 @@ _REQUIRED = (
     "linux_binprm.filename",
     "linux_binprm.interp",
 )
+
+_OCTAL = re.compile(rb"\\([0-7]{3})")  # how mountinfo has white space and the backslash
 
 # journal fields → `name of the flag: path`, where they differ `first path that exists`
 _OPTIONAL: dict[str, dict[str, tuple[str, ...]]] = {
@@ -131,8 +134,9 @@ def cgroup_root(mountinfo: Path = Path("/proc/self/mountinfo")) -> int:
 
     The id of a cgroup is the inode number of its directory (kernel, cgroup-v2.rst and cgroup_id()).
     """
-    for line in mountinfo.read_text().splitlines():
-        mount, _, rest = line.partition(" - ")
-        if rest.startswith("cgroup2 ") and mount.split()[3] == "/":
-            return os.stat(mount.split()[4].encode().decode("unicode_escape")).st_ino
+    for line in mountinfo.read_bytes().splitlines():  # any mount point may have any bytes
+        mount, _, rest = line.partition(b" - ")
+        root, place = mount.split(b" ")[3:5]
+        if rest.startswith(b"cgroup2 ") and root == b"/":
+            return os.stat(_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), place)).st_ino
     return 1
