@@ -134,7 +134,7 @@ def cgroup_root(mountinfo: Path = Path("/proc/self/mountinfo")) -> int:
 
     The id of a cgroup is the inode number of its directory (kernel, cgroup-v2.rst and cgroup_id()).
     """
-    for line in mountinfo.read_bytes().splitlines():  # any mount point may have any bytes
+    for line in mountinfo.read_bytes().removesuffix(b"\n").split(b"\n"):  # any mount point may have any bytes
         mount, _, rest = line.partition(b" - ")
         root, place = mount.split(b" ")[3:5]
         if rest.startswith(b"cgroup2 ") and root == b"/":

@@ -27,7 +27,7 @@ def test_the_cgroups_root_is_where_it_is_mounted(name: str, tmp_path: Path) -> N
 
 def test_a_mount_point_of_any_bytes_is_in_nobodys_way(tmp_path: Path) -> None:
     (tmp_path / "mountinfo").write_bytes(
-        b"29 22 8:1 / /media/\xff\xfe rw - vfat /dev/sdb rw\n" + OTHERS.encode()
+        b"29 22 8:1 / /media/\xff\xfe\r\x0c rw - vfat /dev/sdb rw\n" + OTHERS.encode()
     )
     assert cgroup_root(tmp_path / "mountinfo") == 1
 
