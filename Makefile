@@ -26,7 +26,7 @@ root:
 .PHONY: run
 run: root ## install what is missing and watch in the foreground until Ctrl-C
 	@packaging/bootstrap run
-	@exec $(PYTHON) -m execwatchd --foreground
+	@exec packaging/run $(PYTHON) -m execwatchd --foreground
 
 .PHONY: test
 test: root ## install what is missing and run every test, those on a real systemd included

@@ -2,6 +2,7 @@
 """The commands of a checkout: what make run does until Ctrl-C, and that setting up again costs nothing."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.conftest import our_programs, programs_of
-from tests.system.harness import REPOSITORY, wait_until
+from tests.system.harness import REPOSITORY, Boot, wait_until
 
 # A host without a journal and a bus, so that this host's own know nothing of it.
 ALONE = (
@@ -51,11 +52,16 @@ def watch_one_exec(output: Path) -> None:
     wait_until(lambda: f"Hello World: true {marker}\n" in output.read_text(errors="replace"), "the exec")
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def test_make_run_prints_each_exec_until_it_is_interrupted(tmp_path: Path) -> None:
     with foreground(tmp_path / "output", REPOSITORY, "make", "run") as process:
         watch_one_exec(tmp_path / "output")
-        (daemon,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        programs = programs_of(int(daemon))
+        (runner,) = children(process.pid)
+        (daemon,) = children(runner)
+        programs = programs_of(daemon)
         assert len(programs) == 2
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=20)
@@ -97,3 +103,23 @@ def test_setting_up_again_needs_no_network() -> None:
     without_network = ("unshare", "-n", REPOSITORY / "packaging/bootstrap", "test")
     done = subprocess.run(without_network, env=environment(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_run_from_a_checkout_is_on_the_bus_for_its_time(boot: Boot) -> None:
+    box = boot()
+    policy = "/etc/dbus-1/system.d/org.execwatch1.conf"
+    for name in ("run", "dbus/org.execwatch1.conf"):
+        box.path("/opt/checkout/packaging/dbus").mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / "packaging" / name, box.path(f"/opt/checkout/packaging/{name}"))
+    box.shell(
+        "rm /usr/share/dbus-1/system.d/org.execwatch1.conf; systemctl start dbus; systemctl reload dbus"
+    )
+    command = ("/opt/checkout/packaging/run", "/usr/sbin/execwatchd", "--foreground")
+    box.run("systemd-run", "--unit=checkout", "--property=KillMode=process", *command)
+    wait_until(lambda: box.busctl("status", "org.execwatch1", check=False).returncode == 0, "the name")
+    box.call("SetMessage", "us", "7", "From a checkout")
+    assert box.call("GetMessage", "u", "7").stdout == 's "From a checkout"\n'
+    box.systemctl("kill", "--kill-who=main", "--signal=INT", "checkout")
+    wait_until(lambda: box.show("checkout", "ActiveState") == "inactive", "the end")
+    assert not box.path(policy).exists()
+    assert box.busctl("status", "org.execwatch1", check=False).returncode != 0
