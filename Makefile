@@ -38,6 +38,11 @@ lint: ## style, types, unit files and the like
 	@packaging/bootstrap test
 	@exec $(PYTEST) tests/lint
 
+.PHONY: bench
+bench: root ## what the program in the kernel costs
+	@packaging/bootstrap test
+	@exec $(PYTHON) -m tests.bench
+
 .PHONY: install
 install: ## install into DESTDIR and PREFIX; starts nothing
 	@packaging/bootstrap run

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.kernel.loader import FAILURE_TRACEPOINTS
-from tests.kernel.watch import Runner, Watch, watching
+from tests.kernel.watch import Runner, Watch, hand_over, watching
 
 _SOURCES = Path(__file__).parent
 
@@ -54,17 +53,12 @@ def runner(ways: Path) -> Iterator[Runner]:
 
 @pytest.fixture(scope="session")
 def tracepoint_ids(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """As the unit's drop-in hands them over: this host may not have mounted the tracing file system."""
-    credentials, mounted = tmp_path_factory.mktemp("credentials"), tmp_path_factory.mktemp("tracefs")
-    subprocess.run(["mount", "-t", "tracefs", "tracefs", mounted], check=True)
-    try:
-        for name in FAILURE_TRACEPOINTS:
-            shutil.copyfile(mounted / "events/syscalls" / name / "id", credentials / name)
-    finally:
-        subprocess.run(["umount", mounted], check=True)
+    """As the unit's drop-in hands them over."""
+    directory = tmp_path_factory.mktemp("credentials")
+    hand_over(directory)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
-        yield credentials
+        patch.setenv("CREDENTIALS_DIRECTORY", str(directory))
+        yield directory
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import ctypes
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -17,6 +18,7 @@ from execwatchd.control.values import Action
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.layout import NO_ID, Flag
 from execwatchd.kernel.ledger import Page
+from execwatchd.kernel.loader import FAILURE_TRACEPOINTS
 from execwatchd.kernel.options import MIB, Options
 from execwatchd.kernel.sources import directory
 from execwatchd.stream.decode import Decoder, Record
@@ -109,6 +111,18 @@ def watching(options: Options = DEFAULT) -> Iterator[Watch]:
     while left := [one for one in kept if exists(*one)]:
         assert time.monotonic() < end, left
         time.sleep(0.05)
+
+
+def hand_over(directory: Path) -> None:
+    """The ids of the system calls' tracepoints; this host may not have mounted the tracing file system."""
+    mounted = directory / "tracefs"
+    mounted.mkdir()
+    subprocess.run(["mount", "-t", "tracefs", "tracefs", mounted], check=True)
+    try:
+        for name in FAILURE_TRACEPOINTS:
+            shutil.copyfile(mounted / "events/syscalls" / name / "id", directory / name)
+    finally:
+        subprocess.run(["umount", mounted], check=True)
 
 
 def objects(fds: Iterable[int]) -> set[tuple[str, int]]:

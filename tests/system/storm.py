@@ -5,6 +5,7 @@ A box shares the host's kernel, so its daemon sees the host's execs too. The tes
 record one UID only, and run the storm as that UID.
 """
 
+import json
 import os
 import subprocess
 from collections import Counter
@@ -50,8 +51,10 @@ def build(directory: Path) -> Storm:
 def counters(box: Box) -> dict[str, int]:
     """The manager's counters, by the names of its properties."""
     name = "org.execwatch1"
-    shown = box.busctl("get-property", name, "/org/execwatch1", f"{name}.Manager", *_COUNTERS).stdout
-    return dict(zip(_COUNTERS, (int(line.split()[1]) for line in shown.splitlines()), strict=True))
+    # all at once: what the host executes between two calls would spoil their sum
+    where = (name, "/org/execwatch1", "org.freedesktop.DBus.Properties", "GetAll")
+    shown = json.loads(box.busctl("-j", "call", *where, "s", f"{name}.Manager").stdout)
+    return {counter: int(shown["data"][0][counter]["data"]) for counter in _COUNTERS}
 
 
 def at_rest(box: Box) -> dict[str, int]:
