@@ -198,6 +198,39 @@ def _owned(box: Box) -> bool:
     return box.busctl("status", "org.execwatch1", check=False).returncode == 0
 
 
+def test_polkit_gone(watching: Box, storm: Storm) -> None:
+    """Root may still do everything, nobody else anything; execs go on."""
+    watching.call("SetMessage", "us", "7", "before")
+    watching.systemctl("mask", "--runtime", "--now", "polkit")
+    refused = watching.call("SetMessage", "us", "7", "by another", uid=1, check=False)
+    assert refused.returncode != 0
+    assert refused.stderr == "Call failed: Access denied\n"
+    assert watching.call("GetMessage", "u", "7").stdout == 's "before"\n'
+    watching.call("SetMessage", "us", "7", "by root")
+    assert watching.call("GetMessage", "u", "7").stdout == 's "by root"\n'
+    storm.run("polkit", 20)
+    assert at_rest(watching)["Forwarded"] == 21
+
+
+def test_another_user_reaches_neither_state_nor_descriptors(watching: Box) -> None:
+    watching.call("SetMessage", "us", "7", "private")
+    pid = watching.show("execwatchd", "MainPID")
+    for forbidden in (
+        "ls /var/lib/execwatchd",
+        "cat /var/lib/execwatchd/state.json",
+        f"ls /proc/{pid}/fd",
+        f"cat /proc/{pid}/mem",
+        "bpftool map show name output",
+        f"kill {pid}",
+    ):
+        tried = watching.shell(forbidden, uid=1, check=False)
+        assert tried.returncode != 0, forbidden
+        assert "private" not in tried.stdout
+    assert watching.shell("stat -c '%a %U' /var/lib/execwatchd /var/lib/execwatchd/state.json").stdout == (
+        "700 execwatchd\n600 execwatchd\n"
+    )
+
+
 def test_start_and_stop_leave_nothing(boot: Boot, programs: None) -> None:
     box = boot(ONLY_STORM)
     held = []

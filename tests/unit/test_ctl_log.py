@@ -3,8 +3,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,14 +17,7 @@ from tests.fakes.ctl import BOOT, EPOCH, FakeJournal, Rig, entry, exec_entry, fa
 
 NASTY = b"\x1b[2J\n\xff\xe2\x80\xae"
 
-
-@pytest.fixture(autouse=True)
-def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "UTC0")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 def rig(*entries: Entry, **options: Any) -> Rig:

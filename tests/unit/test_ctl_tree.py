@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import json
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,14 +7,7 @@ import pytest
 from execwatchd.ctl.ports import Entry
 from tests.fakes.ctl import FakeJournal, Rig, exec_entry, failed_entry
 
-
-@pytest.fixture(autouse=True)
-def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "UTC0")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 class Story:
