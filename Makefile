@@ -6,6 +6,7 @@ SHELL = /bin/bash
 PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
+VERSION ?=
 
 # -s and -P: neither root's own packages nor the current directory's files become part of what runs as root.
 PYTHON = .venv/bin/python -sP
@@ -51,6 +52,15 @@ install: ## install into DESTDIR and PREFIX; starts nothing
 .PHONY: uninstall
 uninstall: ## remove what install put there; a changed configuration and the state stay
 	@exec $(STAGE) uninstall --destdir '$(DESTDIR)' --prefix '$(PREFIX)'
+
+.PHONY: packages
+packages: ## build a .deb and an .rpm for this release into dist
+	@packaging/bootstrap package
+	@exec /usr/bin/python3 -I packaging/package.py
+
+.PHONY: release
+release: ## VERSION=: set the version, check the changelog, build, and say what to publish
+	@exec packaging/release '$(VERSION)'
 
 .PHONY: clean
 clean: ## remove the private environment and everything built

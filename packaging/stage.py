@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -45,9 +45,13 @@ class File:
     mode: int = 0o644
 
 
-def manifest(prefix: str) -> dict[str, File]:
-    """Every file of an installation by its absolute path, without DESTDIR."""
-    files = {target: File(_content(source, prefix)) for source, target in _sources(prefix)}
+def manifest(prefix: str, vendored: Collection[str] | None = None) -> dict[str, File]:
+    """Every file of an installation by its absolute path, without DESTDIR.
+
+    `vendored` names what of the locked dependencies is carried: all, or these with what they need.
+    """
+    carried = locked() if vendored is None else _with_requirements(vendored)
+    files = {target: File(_content(source, prefix)) for source, target in _sources(prefix, carried)}
     lib = f"{prefix}/lib/execwatchd"
     for directory, name, module in (
         ("sbin", "execwatchd", "execwatchd.__main__"),
@@ -59,11 +63,11 @@ def manifest(prefix: str) -> dict[str, File]:
     return dict(sorted(files.items()))
 
 
-def _sources(prefix: str) -> Iterator[tuple[Path, str]]:
+def _sources(prefix: str, vendored: Collection[str]) -> Iterator[tuple[Path, str]]:
     lib, share, units = f"{prefix}/lib/execwatchd", f"{prefix}/share", ROOT / "contrib/systemd"
     yield from _tree(ROOT / "execwatchd", f"{lib}/execwatchd")
     yield from _tree(ROOT / "bpf", f"{lib}/execwatchd/bpf")
-    yield from _vendored(f"{lib}/vendor")
+    yield from _vendored(vendored, f"{lib}/vendor")
     yield units / "execwatchd.service", f"{prefix}/lib/systemd/system/execwatchd.service"
     yield units / "execwatchd.sysusers", f"{prefix}/lib/sysusers.d/execwatchd.conf"
     yield units / "execwatchd.catalog", f"{prefix}/lib/systemd/catalog/execwatchd.catalog"
@@ -102,14 +106,40 @@ def _tree(source: Path, target: str) -> Iterator[tuple[Path, str]]:
             yield path, f"{target}/{path.relative_to(source)}"
 
 
-def _vendored(target: str) -> Iterator[tuple[Path, str]]:
-    """The locked dependencies out of the private environment, with their licences."""
+def version() -> str:
+    """The project's, out of the one place that has it."""
+    (found,) = re.findall(
+        r'^__version__ = "(.+)"$', (ROOT / "execwatchd/__init__.py").read_text(), re.MULTILINE
+    )
+    return str(found)
+
+
+def locked() -> list[str]:
+    """The names of the locked dependencies."""
     lock = (ROOT / "packaging/requirements.lock").read_text()
-    for name in re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE):
-        found = list(metadata.distributions(name=name, path=[str(SITE)]))
-        if len(found) != 1:
-            sys.exit(f"execwatchd: {name} is not in {SITE}: run packaging/bootstrap run")
-        for file in found[0].files or ():
+    return re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE)
+
+
+def _with_requirements(names: Collection[str]) -> set[str]:
+    """These, and what of the locked ones they need."""
+    needed = set(names)
+    for name in names:
+        required = {re.split(r"[^\w-]", text)[0].lower() for text in _distribution(name).requires or ()}
+        needed |= _with_requirements(required & set(locked()))
+    return needed
+
+
+def _distribution(name: str) -> metadata.Distribution:
+    found = list(metadata.distributions(name=name, path=[str(SITE)]))
+    if len(found) != 1:
+        sys.exit(f"execwatchd: {name} is not in {SITE}: run packaging/bootstrap run")
+    return found[0]
+
+
+def _vendored(names: Collection[str], target: str) -> Iterator[tuple[Path, str]]:
+    """Dependencies out of the private environment, with their licences."""
+    for name in sorted(names):
+        for file in _distribution(name).files or ():
             own = file.parts[0].endswith(".dist-info") and file.name in {"RECORD", "INSTALLER", "REQUESTED"}
             if file.parts[0] != ".." and "__pycache__" not in file.parts and not own:
                 yield SITE / file, f"{target}/{file}"

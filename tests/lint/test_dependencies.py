@@ -12,6 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+LOCKS = ("requirements", "requirements-package", "requirements-dev")
 FROM_THE_DISTRIBUTION = {"systemd-python", "bcc"}
 
 
@@ -30,7 +31,7 @@ def test_the_project_asks_for_what_the_environment_gets() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_the_lock_satisfies_what_it_was_made_from(name: str) -> None:
     locked = requirements(f"packaging/{name}.lock")
     for wanted, requirement in requirements(f"packaging/{name}.in").items():
@@ -39,15 +40,31 @@ def test_the_lock_satisfies_what_it_was_made_from(name: str) -> None:
         assert requirement.specifier.contains(pin.version)
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_every_locked_package_has_hashes(name: str) -> None:
     text = (REPOSITORY / f"packaging/{name}.lock").read_text().replace("\\\n", " ")
     assert all("--hash=sha256:" in line for line in text.splitlines() if "==" in line)
 
 
 def test_nothing_is_locked_that_only_the_distribution_has() -> None:
-    for name in ("requirements", "requirements-dev"):
+    for name in LOCKS:
         assert not requirements(f"packaging/{name}.lock").keys() & FROM_THE_DISTRIBUTION
+
+
+def test_what_pip_installs_finds_its_program_for_the_kernel(tmp_path: Path) -> None:
+    options = ("--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--target", str(tmp_path))
+    subprocess.run((sys.executable, "-m", "pip", "install", *options, str(REPOSITORY)), check=True)
+    script = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from execwatchd.kernel.sources import directory
+print(directory())
+"""
+    shown = subprocess.run((sys.executable, "-I", "-c", script), capture_output=True, text=True, check=True)
+    assert (Path(shown.stdout.strip()) / "execwatch.c").is_relative_to(tmp_path)
+    installed = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"bin/execwatchd", "bin/execwatchctl", "execwatchd/bpf/execwatch.h"} <= installed
+    assert not [name for name in installed if name.startswith(("etc", "lib", "share"))]
 
 
 def test_a_wheel_has_the_code_and_the_program_and_nothing_else(tmp_path: Path) -> None:

@@ -50,14 +50,14 @@ def test_mypy() -> None:
     run(sys.executable, "-m", "mypy")
 
 
-def test_mypy_of_the_staging() -> None:
-    run(sys.executable, "-m", "mypy", "packaging/stage.py")
+def test_mypy_of_the_packaging() -> None:
+    run(sys.executable, "-m", "mypy", *sorted((REPOSITORY / "packaging").glob("*.py")))
 
 
 def test_shellcheck() -> None:
     shells = ("#!/bin/sh", "#!/bin/bash")
     scripts = [path for path in files() if first_lines(path, 1) in shells or path.suffix in {".sh", ".bash"}]
-    assert {path.name for path in scripts} >= {"bootstrap", "box", "run"}
+    assert {path.name for path in scripts} >= {"bootstrap", "box", "postinst", "run"}
     run("shellcheck", "--shell=bash", *scripts)
 
 
