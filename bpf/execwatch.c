@@ -34,6 +34,9 @@ BPF_PERCPU_ARRAY(counters, struct counters, 1);
 BPF_RINGBUF_OUTPUT(output, RING_PAGES);
 BPF_ARRAY(callers, struct caller, MAX_CALLERS);
 BPF_TABLE("lru_hash", u64, struct caller, more_callers, MAX_CALLERS);
+BPF_TABLE("hash", u32, struct bucket, buckets, MAX_BUCKETS);
+/* four times as many: user space has those of predecessors in it too */
+BPF_F_TABLE("hash", u32, struct told, told, 4 * MAX_BUCKETS, BPF_F_NO_PREALLOC);
 /* by CPU: a per-CPU map's value may not exceed 32 KiB; one program runs once on a CPU at a time */
 BPF_ARRAY(exec_scratch, struct scratch, CPUS);
 
@@ -42,6 +45,8 @@ struct ledger_value {
   struct scratch held;
 };
 BPF_F_TABLE("array", u32, struct ledger_value, ledger, 1, BPF_F_MMAPABLE);
+
+#define SECOND 1000000000ULL
 
 #define READ(destination, base, member) \
   bpf_probe_read_kernel(&(destination), sizeof(destination), (void *)((base) + O_##member))
@@ -78,6 +83,46 @@ static __always_inline bool is_left_out(struct user *user, u64 task)
 #else
   return false;
 #endif
+}
+
+static __always_inline struct bucket *bucket_of(u32 uid, u64 now)
+{
+  u32 others = NO_ID;
+  struct bucket *bucket = buckets.lookup(&uid);
+  if (bucket)
+    return bucket;
+  struct bucket full = {.created = now};
+  buckets.insert(&uid, &full); /* another CPU may be faster, or there may be no room */
+  bucket = buckets.lookup(&uid);
+  return bucket ? bucket : buckets.lookup(&others);
+}
+
+/*
+ * Takes a token of the UID's bucket, which has room for those of one second; true, and counted, if there was
+ * none. CPUs that look at the same time may all find the last token: each gets a record, but what they took
+ * too much is owed, for it is added. The count of what is held back is exact.
+ */
+static __always_inline bool is_held_back(struct counters *counted, struct user *user, u32 uid)
+{
+  if (!user || !user->limit)
+    return false;
+  u64 now = bpf_ktime_get_ns(), token = SECOND / user->limit;
+  struct bucket *bucket = bucket_of(uid, now);
+  if (!bucket) /* cannot be: user space puts in the shared one */
+    return false;
+  u64 full_at = bucket->full_at;
+  if (full_at <= now) {
+    bucket->full_at = now + token;
+    return false;
+  }
+  if (full_at + token <= now + SECOND) {
+    __sync_fetch_and_add(&bucket->full_at, token);
+    return false;
+  }
+  bucket->limit = user->limit;
+  __sync_fetch_and_add(&bucket->held_back, 1);
+  __sync_fetch_and_add(&counted->held_back, 1);
+  return true;
 }
 
 static __always_inline struct user *user_of(u32 uid)
@@ -358,7 +403,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
     return 0;
   __sync_fetch_and_add(&counted->seen, 1);
   struct user *user = user_of(uid);
-  if (is_left_out(user, task)) {
+  if (is_left_out(user, task) || is_held_back(counted, user, uid)) {
     __sync_fetch_and_add(&counted->ignored, 1);
     struct caller *slot = slot_of(task);
     if (slot && slot->task == task)
@@ -492,7 +537,7 @@ int exit_execve(struct sys_exit *ctx)
     return 0;
   __sync_fetch_and_add(&counted->seen, 1);
   struct user *user = user_of(uid);
-  if (is_left_out(user, task)) {
+  if (is_left_out(user, task) || is_held_back(counted, user, uid)) {
     __sync_fetch_and_add(&counted->ignored, 1);
     return 0;
   }

@@ -16,6 +16,7 @@
 #define MAX_DEPTH 64          /* components */
 #define MAX_ANCESTORS 8
 #define MAX_USERS 10240       /* UIDs with a message or an action of their own */
+#define MAX_BUCKETS 4096      /* UIDs with a limit that execute; those beyond share one bucket */
 #define MAX_CALLERS 8192      /* execs between two of their hooks; a power of two */
 #define MAX_FAILED_ARGS 64    /* arguments read of an exec that failed */
 
@@ -25,6 +26,7 @@ enum action { ACTION_RECORD, ACTION_IGNORE };
 struct user {
   char message[MESSAGE_SIZE]; /* UTF-8, NUL-padded */
   __u32 action;
+  __u32 limit; /* execs a second; 0: none */
 };
 
 /* map `counters` (per-CPU array of one): at rest, seen = ignored + lost + records that left the ring. New
@@ -33,6 +35,33 @@ struct counters {
   __u64 seen;
   __u64 ignored;
   __u64 lost;
+  __u64 held_back; /* by a limit; part of ignored */
+};
+
+/* map `buckets` (hash, by UID, NO_ID for what all others share): a token bucket for one second of execs */
+struct bucket {
+  __u64 full_at;   /* CLOCK_MONOTONIC, ns: when all of its tokens will be back */
+  __u64 held_back; /* execs that found none */
+  __u64 created;   /* CLOCK_MONOTONIC, ns: tells it from an earlier one of this UID */
+  __u32 limit;     /* that the last of them exceeded */
+  __u32 unused;
+};
+
+/* map `told` (hash, by UID, never touched by a program): what the journal knows of a bucket. An entry is put
+ * in hand, with its count, before it is sent, so that after a kill the very same one is sent again. */
+enum storm { STORM_BEGAN = 1, STORM_GOES_ON, STORM_ENDED };
+
+struct told {
+  __u64 created; /* of the bucket that `told` counts of */
+  __u64 told;    /* of its held_back; the entry in hand included */
+  __u64 carried; /* to be told besides: of predecessors of another layout */
+  __u64 storm;   /* told of this storm */
+  __u64 in_hand; /* how many the entry in hand tells of */
+  __u64 at;      /* CLOCK_MONOTONIC, ns: of that entry; 0: none is in hand */
+  __u32 kind;    /* enum storm: of that entry */
+  __u32 limit;
+  __u32 active; /* between a storm's begin and its end */
+  __u32 unused;
 };
 
 /* record.flags */

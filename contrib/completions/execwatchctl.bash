@@ -35,7 +35,7 @@ _execwatchctl() {
   local command=${COMP_WORDS[1]-} current=${COMP_WORDS[COMP_CWORD]}
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    _execwatchctl_words status set unset list action default log --help --version
+    _execwatchctl_words status set unset list action limit default log --help --version
     return
   fi
   _execwatchctl_value && return
@@ -43,11 +43,14 @@ _execwatchctl() {
     status) _execwatchctl_words --json --interval --max-lost --help ;;
     list) _execwatchctl_words --json --help ;;
     default) _execwatchctl_words --message --action --json --help ;;
-    set | unset | action)
+    set | unset | action | limit)
       case $current:$COMP_CWORD in
         -*) _execwatchctl_words --help ;;
         *:2) _execwatchctl_users ;;
-        *:3) [[ $command != action ]] || _execwatchctl_words record ignore default ;;
+        *:3)
+          [[ $command != action ]] || _execwatchctl_words record ignore default
+          [[ $command != limit ]] || _execwatchctl_words off default
+          ;;
       esac
       ;;
     log)

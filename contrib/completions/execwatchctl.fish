@@ -17,13 +17,15 @@ complete -c execwatchctl -n __fish_use_subcommand -l version -d 'Show the versio
 complete -c execwatchctl -n __fish_use_subcommand -a status -d 'Show what the daemon does and whether it is well'
 complete -c execwatchctl -n __fish_use_subcommand -a set -d 'Set a user\'s message'
 complete -c execwatchctl -n __fish_use_subcommand -a unset -d 'Forget a user\'s message'
-complete -c execwatchctl -n __fish_use_subcommand -a list -d 'List users\' messages and actions'
+complete -c execwatchctl -n __fish_use_subcommand -a list -d 'List users\' messages, actions and limits'
 complete -c execwatchctl -n __fish_use_subcommand -a action -d 'Record a user\'s executions, or ignore them'
+complete -c execwatchctl -n __fish_use_subcommand -a limit -d 'Record at most so many of a user\'s executions'
 complete -c execwatchctl -n __fish_use_subcommand -a default -d 'Show or set what users without their own get'
 complete -c execwatchctl -n __fish_use_subcommand -a log -d 'Show recorded executions'
 
-complete -c execwatchctl -n '__execwatchctl_at 1 set unset action' -a '(__fish_complete_users)'
+complete -c execwatchctl -n '__execwatchctl_at 1 set unset action limit' -a '(__fish_complete_users)'
 complete -c execwatchctl -n '__execwatchctl_at 2 action' -a 'record ignore default'
+complete -c execwatchctl -n '__execwatchctl_at 2 limit' -a 'off default'
 
 set --local seen __fish_seen_subcommand_from
 complete -c execwatchctl -n "$seen status list default" -l json -d 'Print JSON'

@@ -33,6 +33,12 @@ class InvalidAction(ControlError):
     bus_name = f"{_OWN}.InvalidAction"
 
 
+class InvalidLimit(ControlError):
+    """There is no such limit."""
+
+    bus_name = f"{_OWN}.InvalidLimit"
+
+
 class NoSuchMessage(ControlError):
     """The UID has no message that was set over the bus."""
 
@@ -45,7 +51,9 @@ class TableFull(ControlError):
     bus_name = f"{_OWN}.TableFull"
 
     def __init__(self, capacity: int) -> None:
-        super().__init__(f"the table is full: it holds {capacity} UIDs that have a message or an action")
+        super().__init__(
+            f"the table is full: it holds {capacity} UIDs that have a message, an action or a limit"
+        )
 
 
 class Internal(ControlError):

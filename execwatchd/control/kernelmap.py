@@ -12,10 +12,13 @@ log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """What the kernel holds for a UID: the message as UTF-8 without a NUL, and the action."""
+    """What the kernel holds for a UID: the message as UTF-8 without a NUL, the action, and the limit in
+    execs a second (0: none).
+    """
 
     message: bytes
     action: Action
+    limit: int = 0
 
 
 class ConfigMap(Protocol):
@@ -28,19 +31,19 @@ class ConfigMap(Protocol):
     def capacity(self) -> int:
         """How many UIDs fit."""
 
-    def users(self) -> dict[int, tuple[bytes, Action]]:
-        """What the map holds now, message and action by UID."""
+    def users(self) -> dict[int, tuple[bytes, Action, int]]:
+        """What the map holds now, message, action and limit by UID."""
 
-    def set_user(self, uid: int, message: bytes, action: Action) -> None:
+    def set_user(self, uid: int, message: bytes, action: Action, limit: int = 0) -> None:
         """Adds or replaces a UID's entry; raises TableFull."""
 
     def remove_user(self, uid: int) -> None:
         """Removes a UID's entry, which exists."""
 
-    def default(self) -> tuple[bytes, Action]:
+    def default(self) -> tuple[bytes, Action, int]:
         """The entry of every UID that the map doesn't hold."""
 
-    def set_default(self, message: bytes, action: Action) -> None:
+    def set_default(self, message: bytes, action: Action, limit: int = 0) -> None:
         """Replaces that entry."""
 
 

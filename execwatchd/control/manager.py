@@ -11,6 +11,7 @@ from execwatchd.control.members import (
     Property,
     action_argument,
     action_or_default,
+    limit_or_default,
     message_argument,
     uid_argument,
 )
@@ -50,11 +51,18 @@ class Manager:
         if await self.table.set_action(uid, action):
             _log_change(caller, f"set the action of UID {uid} to {action or 'the default'}", uid)
 
+    async def set_limit(self, caller: Caller, uid: int, limit: str | None) -> None:
+        if await self.table.set_limit(uid, limit):
+            _log_change(caller, f"set the limit of UID {uid} to {limit or 'the default'}", uid)
+
     async def get_message(self, _caller: Caller, uid: int) -> str:
         return self.table.message(uid)
 
     async def list_messages(self, _caller: Caller) -> list[list[object]]:
         return [[row.uid, row.message, str(row.action), row.origin] for row in self.table.rows()]
+
+    async def list_limits(self, _caller: Caller) -> list[list[object]]:
+        return [[uid, limit] for uid, limit in self.table.limits()]
 
     async def set_default_message(self, caller: Caller, message: str) -> None:
         if await self.table.set_default_message(message):
@@ -90,8 +98,10 @@ METHODS = {
     "SetMessage": Method("us", "", (uid_argument, message_argument), _manage, Manager.set_message),
     "RemoveMessage": Method("u", "", (uid_argument,), _manage, Manager.remove_message),
     "SetAction": Method("us", "", (uid_argument, action_or_default), _manage, Manager.set_action),
+    "SetLimit": Method("us", "", (uid_argument, limit_or_default), _manage, Manager.set_limit),
     "GetMessage": Method("u", "s", (uid_argument,), _read_others, Manager.get_message),
     "ListMessages": Method("", "a(usss)", (), _read, Manager.list_messages),
+    "ListLimits": Method("", "a(us)", (), _read, Manager.list_limits),
 }
 
 _WRITE_DEFAULT_MESSAGE = Method("s", "", (message_argument,), _manage, Manager.set_default_message)
@@ -100,6 +110,7 @@ _WRITE_DEFAULT_ACTION = Method("s", "", (action_argument,), _manage, Manager.set
 PROPERTIES = {
     "DefaultMessage": Property("s", lambda m, _: m.table.default_message, _WRITE_DEFAULT_MESSAGE),
     "DefaultAction": Property("s", lambda m, _: str(m.table.default_action), _WRITE_DEFAULT_ACTION),
+    "DefaultLimit": Property("s", lambda m, _: m.table.default_limit),
     "Version": Property("s", lambda _m, _: __version__),
     "MaxMessageLength": Property("u", lambda _m, _: MAX_MESSAGE_LENGTH),
     "Attached": Property("as", lambda m, _: list(m.status.attached)),

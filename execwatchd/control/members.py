@@ -5,11 +5,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from execwatchd.control.errors import ControlError, InvalidAction, InvalidArgs, InvalidMessage
+from execwatchd.control.errors import ControlError, InvalidAction, InvalidArgs, InvalidLimit, InvalidMessage
 from execwatchd.control.status import Counters
-from execwatchd.control.values import Action, check_action, check_message, check_uid, quoted
+from execwatchd.control.values import (
+    Action,
+    check_action,
+    check_limit,
+    check_message,
+    check_uid,
+    quoted,
+)
 
-FORGET = "default"  # the action that SetAction forgets an action by
+FORGET = "default"  # what SetAction and SetLimit forget by
 
 Check = Callable[[Any], Any]  # gives the value back, or raises ControlError
 Needs = Callable[..., str | None]  # of caller and arguments: the polkit action, None where anyone may
@@ -63,6 +70,16 @@ def action_or_default(value: object) -> Action | None:
         raise InvalidAction(
             f"the action {quoted(value)} does not exist: it must be {names} or {FORGET!r}"
         ) from None
+
+
+def limit_or_default(value: object) -> str | None:
+    """A limit from the bus, None for `default`."""
+    if value == FORGET:
+        return None
+    try:
+        return check_limit(value)
+    except ValueError as reason:
+        raise InvalidLimit(f"{reason}, or {FORGET!r}") from None
 
 
 def _checked(check: Callable[[object], T], value: object, error: type[ControlError]) -> T:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ByteSize, ConfigDict, TypeAdapter, ValidationError
 
-from execwatchd.control.values import Action, ActionName, Message, Uid, quoted, validator
+from execwatchd.control.values import UNLIMITED, Action, ActionName, Limit, Message, Uid, quoted, validator
 
 Key = tuple[str | int, ...]  # ("default_message",) or ("messages", 501)
 
@@ -67,6 +67,7 @@ class Settings(BaseModel):
 
     default_message: Message = "Hello World"
     default_action: ActionName = Action.RECORD
+    limit_per_user: Limit = UNLIMITED
     failures: Annotated[bool, validator(_check_flag)] = False
     cwd: Annotated[bool, validator(_check_flag)] = False
     ancestors: Annotated[int, validator(_check_ancestors)] = 0
@@ -75,6 +76,7 @@ class Settings(BaseModel):
     ring_size: Annotated[int | None, validator(_check_ring_size)] = None
     messages: dict[Uid, Message] = {}
     actions: dict[Uid, ActionName] = {}
+    limits: dict[Uid, Limit] = {}
 
 
 def problems(error: ValidationError) -> Iterator[str]:

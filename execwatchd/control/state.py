@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from execwatchd.control.errors import Internal
-from execwatchd.control.values import ActionName, Message, Uid
+from execwatchd.control.values import ActionName, Limit, Message, Uid
 from execwatchd.kinds import Kind, entry
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ class State(BaseModel):
     default_action: ActionName | None = None
     messages: dict[Uid, Message] = {}
     actions: dict[Uid, ActionName] = {}
+    limits: dict[Uid, Limit] = {}
 
 
 class StateStore:

@@ -13,7 +13,7 @@ from execwatchd.control.config import Config, printable
 from execwatchd.control.errors import Internal, NoSuchMessage, TableFull
 from execwatchd.control.kernelmap import ConfigMap, Entry, MapWriter
 from execwatchd.control.state import State, StateStore
-from execwatchd.control.values import Action
+from execwatchd.control.values import Action, per_second
 
 STATE_ORIGIN = "state"
 
@@ -21,20 +21,22 @@ T = TypeVar("T")
 
 
 class Row(NamedTuple):
-    """A UID that has a message or an action of its own, with what is in effect for it.
+    """A UID that has a message, an action or a limit of its own, with what is in effect for it.
 
-    `origin` is `state`, or the file that set the message (the action, where it has no message).
+    `origin` is `state`, or the file that set the first of the three that it has.
     """
 
     uid: int
     message: str
     action: Action
     origin: str
+    limit: str
 
 
 class _Snapshot(NamedTuple):
     default_message: str
     default_action: Action
+    default_limit: str
     rows: dict[int, Row | None]
 
 
@@ -45,7 +47,7 @@ class Listener(Protocol):
         """The row of this UID changed, appeared or went."""
 
     def default_changed(self, name: str, value: str) -> None:
-        """The property `DefaultMessage` or `DefaultAction` has this value now."""
+        """The property `DefaultMessage`, `DefaultAction` or `DefaultLimit` has this value now."""
 
 
 class MessageTable:
@@ -70,6 +72,11 @@ class MessageTable:
         """The action of every UID that has none of its own."""
         return self._state.default_action or self._config.settings.default_action
 
+    @property
+    def default_limit(self) -> str:
+        """The limit of every UID that has none of its own; the files' alone."""
+        return self._config.settings.limit_per_user
+
     def message(self, uid: int) -> str:
         """The message that an exec by this UID gets now."""
         own = self._state.messages.get(uid, self._config.settings.messages.get(uid))
@@ -79,6 +86,14 @@ class MessageTable:
         """The action that an exec by this UID gets now."""
         own = self._state.actions.get(uid) or self._config.settings.actions.get(uid)
         return own or self.default_action
+
+    def limit(self, uid: int) -> str:
+        """The limit of this UID's execs now."""
+        return self._own_limit(uid) or self.default_limit
+
+    def limits(self) -> list[tuple[int, str]]:
+        """The limit of every UID that has one of its own, in order."""
+        return [(uid, self.limit(uid)) for uid in sorted(self._state.limits | self._config.settings.limits)]
 
     def rows(self) -> list[Row]:
         """Every UID that any layer names, in order."""
@@ -112,6 +127,12 @@ class MessageTable:
         if action is None:
             return await self._commit(lambda state: {"actions": _without(state.actions, uid)}, {uid})
         return await self._commit(lambda state: {"actions": {**state.actions, uid: action}}, {uid})
+
+    async def set_limit(self, uid: int, limit: str | None) -> bool:
+        """Sets and keeps a limit, None forgets it; False if it was so. Raises TableFull or Internal."""
+        if limit is None:
+            return await self._commit(lambda state: {"limits": _without(state.limits, uid)}, {uid})
+        return await self._commit(lambda state: {"limits": {**state.limits, uid: limit}}, {uid})
 
     async def set_default_message(self, message: str) -> bool:
         """Sets and keeps the default; False if it was set already. Raises Internal."""
@@ -159,22 +180,25 @@ class MessageTable:
                 listener.default_changed("DefaultMessage", after.default_message)
             if after.default_action != before.default_action:
                 listener.default_changed("DefaultAction", after.default_action)
+            if after.default_limit != before.default_limit:
+                listener.default_changed("DefaultLimit", after.default_limit)
             for uid, row in after.rows.items():
                 if row != before.rows[uid]:
                     listener.message_changed(uid)
 
     def _snapshot(self, uids: Iterable[int]) -> _Snapshot:
         rows = {uid: self._row(uid) if self._is_named(uid) else None for uid in uids}
-        return _Snapshot(self.default_message, self.default_action, rows)
+        return _Snapshot(self.default_message, self.default_action, self.default_limit, rows)
 
     def _row(self, uid: int) -> Row:
-        return Row(uid, self.message(uid), self.action(uid), self._origin(uid))
+        return Row(uid, self.message(uid), self.action(uid), self._origin(uid), self.limit(uid))
 
     def _origin(self, uid: int) -> str:
         state, settings = self._state, self._config.settings
         for table, own, file in (
             ("messages", state.messages, settings.messages),
             ("actions", state.actions, settings.actions),
+            ("limits", state.limits, settings.limits),
         ):
             if uid in own:
                 return STATE_ORIGIN
@@ -186,14 +210,17 @@ class MessageTable:
     def _entry(self, uid: int) -> Entry | None:
         if not self._is_named(uid):
             return None
-        return Entry(self.message(uid).encode(), self.action(uid))
+        return Entry(self.message(uid).encode(), self.action(uid), per_second(self.limit(uid)))
 
     def _default_entry(self) -> Entry:
-        return Entry(self.default_message.encode(), self.default_action)
+        return Entry(self.default_message.encode(), self.default_action, per_second(self.default_limit))
 
     def _is_named(self, uid: int) -> bool:
-        state, settings = self._state, self._config.settings
-        return any(uid in t for t in (state.messages, state.actions, settings.messages, settings.actions))
+        layers = self._state, self._config.settings
+        return any(uid in table for one in layers for table in (one.messages, one.actions, one.limits))
+
+    def _own_limit(self, uid: int) -> str | None:
+        return self._state.limits.get(uid) or self._config.settings.limits.get(uid)
 
     def _uids(self) -> set[int]:
         """Every UID that a layer names, or that a predecessor left in the kernel's map."""
@@ -201,8 +228,8 @@ class MessageTable:
 
     @staticmethod
     def _named_by(config: Config, state: State) -> set[int]:
-        settings = config.settings
-        return {*state.messages, *state.actions, *settings.messages, *settings.actions}
+        layers = state, config.settings
+        return {uid for one in layers for table in (one.messages, one.actions, one.limits) for uid in table}
 
 
 def _without(table: Mapping[int, T], uid: int) -> dict[int, T]:

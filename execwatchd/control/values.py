@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a UID, a message and an action may be: checked once here, for the file and the bus alike.
+"""What a UID, a message, an action and a limit may be: checked once here, for the file and the bus alike.
 
 Each `check_` function takes anything, returns the value with its type, and raises ValueError with a text
 that names the offending value (escaped and bounded) and the limit.
@@ -16,6 +16,8 @@ from pydantic_core import PydanticCustomError
 
 MAX_UID = 2**32 - 2  # 2**32 - 1 is (uid_t) -1, "no UID" to the kernel
 MAX_MESSAGE_LENGTH = 63  # bytes; the kernel's field is 64 with its NUL: MESSAGE_SIZE in bpf/
+MAX_LIMIT = 100_000  # execs a second: far more than a machine can do, and a token is not below 10 µs
+UNLIMITED = "off"
 _SHOWN = 80  # characters of an offending value that an error repeats
 
 # Cc holds C0, DEL and C1; a text with any of these cannot be shown on exactly one line.
@@ -89,6 +91,27 @@ def check_action(value: object) -> Action:
     raise ValueError(f"the action {quoted(value)} does not exist: it must be {names}")
 
 
+def check_limit(value: object) -> str:
+    """A limit: `off`, or execs a second as `200/s`, which is also how many may come at once."""
+    if value == UNLIMITED:
+        return UNLIMITED
+    if (
+        isinstance(value, str)
+        and re.fullmatch(r"[1-9][0-9]{0,5}/s", value)
+        and per_second(value) <= MAX_LIMIT
+    ):
+        return value
+    raise ValueError(
+        f"the limit {quoted(value)} does not exist:"
+        f" it must be {UNLIMITED!r} or execs a second from '1/s' to '{MAX_LIMIT}/s'"
+    )
+
+
+def per_second(limit: str) -> int:
+    """The number of a limit, 0 for `off`."""
+    return 0 if limit == UNLIMITED else int(limit.removesuffix("/s"))
+
+
 def validator(check: Callable[[object], T]) -> BeforeValidator:
     """A pydantic validator that reports exactly the text of `check`'s ValueError."""
 
@@ -104,3 +127,4 @@ def validator(check: Callable[[object], T]) -> BeforeValidator:
 Uid = Annotated[int, validator(check_uid_key)]
 Message = Annotated[str, validator(check_message)]
 ActionName = Annotated[Action, validator(check_action)]
+Limit = Annotated[str, validator(check_limit)]

@@ -64,8 +64,17 @@ class BusManager:
         """Set the user's action, or forget it with `default`."""
         self._ask("SetAction", "us", uid, action)
 
+    def set_limit(self, uid: int, limit: str) -> None:
+        """Set the user's limit, or forget it with `default`."""
+        self._ask("SetLimit", "us", uid, limit)
+
+    def list_limits(self) -> dict[int, str]:
+        """The limit of every user that has one."""
+        (limits,) = self._ask("ListLimits")
+        return dict(limits)
+
     def list_messages(self) -> Sequence[Row]:
-        """Every user that has a message or an action."""
+        """Every user that has a message, an action or a limit."""
         (rows,) = self._ask("ListMessages")
         return [Row(*row) for row in rows]
 

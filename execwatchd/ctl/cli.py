@@ -20,6 +20,7 @@ examples:
   execwatchctl status                     is the daemon well? (exit status 0 if it is)
   execwatchctl set alice "Hi Alice"       the message that alice's executions bear
   execwatchctl action backup ignore       record no execution by backup
+  execwatchctl limit alice 200/s          record at most so many of alice's
   execwatchctl log -f                     watch
   execwatchctl log -n 20 --user alice     her last twenty
   execwatchctl log --failed --since today
@@ -76,7 +77,7 @@ def parser() -> ArgumentParser:
     top = _Parser(prog="execwatchctl", description=text, epilog=_EXAMPLES)
     top.add_argument("--version", action="version", version=f"execwatchctl {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_status, _set, _unset, _list, _action, _default, _log):
+    for add in (_status, _set, _unset, _list, _action, _limit, _default, _log):
         add(commands)
     return top
 
@@ -118,7 +119,7 @@ def _unset(commands: _Commands) -> None:
 
 
 def _list(commands: _Commands) -> None:
-    text = "list users' messages and actions, and where they come from"
+    text = "list users' messages, actions and limits, and where they come from"
     _json(_command(commands, manage.show_list, "list", text))
 
 
@@ -127,6 +128,13 @@ def _action(commands: _Commands) -> None:
     _user(command)
     choices = "record", "ignore", "default"
     command.add_argument("action", choices=choices, help="default forgets what was set for the user")
+
+
+def _limit(commands: _Commands) -> None:
+    command = _command(commands, manage.set_limit, "limit", "record at most so many of a user's executions")
+    _user(command)
+    text = "a rate as 200/s; off: no limit; default: forget what was set for the user"
+    command.add_argument("limit", metavar="LIMIT", help=text)
 
 
 def _default(commands: _Commands) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands that change or list messages and actions."""
+"""The commands that change or list messages, actions and limits."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from execwatchd.ctl.terminal import pad, printable, width, word
 from execwatchd.ctl.users import name_of, uid_of
 from execwatchd.errors import Failure
 
-_HEAD = "UID", "USER", "MESSAGE", "ACTION", "ORIGIN"
+_HEAD = "UID", "USER", "MESSAGE", "ACTION", "LIMIT", "ORIGIN"
 
 
 def set_message(options: Namespace, tools: Tools) -> int:
@@ -37,6 +37,14 @@ def set_action(options: Namespace, tools: Tools) -> int:
     return 0
 
 
+def set_limit(options: Namespace, tools: Tools) -> int:
+    """`limit USER N/s|off|default`."""
+    uid, limit = uid_of(options.user), text(options.limit)
+    with tools.manager() as manager:
+        manager.set_limit(uid, limit)
+    return 0
+
+
 def default(options: Namespace, tools: Tools) -> int:
     """`default`: set what is given, or print both."""
     wanted = {"DefaultMessage": options.message, "DefaultAction": options.action}
@@ -57,22 +65,27 @@ def default(options: Namespace, tools: Tools) -> int:
 
 
 def show_list(options: Namespace, tools: Tools) -> int:
-    """`list`: every user with a message or an action, and what everybody else gets."""
+    """`list`: every user with a message, an action or a limit, and what everybody else gets."""
     with tools.manager() as manager:
-        rows, properties = manager.list_messages(), manager.properties()
-    message, action = properties["DefaultMessage"], properties["DefaultAction"]
+        rows, limits, properties = manager.list_messages(), manager.list_limits(), manager.properties()
+    message, action, limit = (properties[f"Default{name}"] for name in ("Message", "Action", "Limit"))
     if options.json:
-        users = [{**row._asdict(), "user": name_of(row.uid) or None} for row in rows]
-        tools.console.line(dump({"users": users, "default": {"message": message, "action": action}}))
+        users = [
+            {**row._asdict(), "limit": limits.get(row.uid, limit), "user": name_of(row.uid) or None}
+            for row in rows
+        ]
+        default = {"message": message, "action": action, "limit": limit}
+        tools.console.line(dump({"users": users, "default": default}))
         return 0
-    table = [_HEAD, *map(_cells, rows), ("-", "(others)", printable(message), word(action), "default")]
+    others = ("-", "(others)", printable(message), word(action), word(limit), "default")
+    table = [_HEAD, *(_cells(row, limits.get(row.uid, limit)) for row in rows), others]
     for line in _aligned(table):
         tools.console.line(line)
     return 0
 
 
 def text(given: str) -> str:
-    """A message from the command line, which can be bytes of any kind; the bus takes UTF-8."""
+    """A message or limit from the command line, which can be bytes of any kind; the bus takes UTF-8."""
     try:
         given.encode()
     except UnicodeEncodeError:
@@ -80,9 +93,9 @@ def text(given: str) -> str:
     return given
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, limit: str) -> tuple[str, ...]:
     name = word(name_of(row.uid)) or "-"
-    return str(row.uid), name, printable(row.message), word(row.action), printable(row.origin)
+    return str(row.uid), name, printable(row.message), word(row.action), word(limit), printable(row.origin)
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> list[str]:

@@ -41,8 +41,14 @@ class Manager(Protocol):
     def set_action(self, uid: int, action: str) -> None:
         """Set the user's action, or forget it with `default`."""
 
+    def set_limit(self, uid: int, limit: str) -> None:
+        """Set the user's limit, or forget it with `default`."""
+
     def list_messages(self) -> Sequence[Row]:
-        """Every user that has a message or an action."""
+        """Every user that has a message, an action or a limit."""
+
+    def list_limits(self) -> Mapping[int, str]:
+        """The limit of every user that has one."""
 
     def properties(self) -> Mapping[str, Any]:
         """All properties by name."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from execwatchd.control.status import Counters
 from execwatchd.errors import Failure
 from execwatchd.kernel import attach, layout, libbpf, loader
+from execwatchd.kernel.buckets import Buckets
 from execwatchd.kernel.ledger import Ledger, Page
 from execwatchd.kernel.options import Options, digest
 from execwatchd.kernel.users import UserMap
@@ -33,6 +34,8 @@ _MAP_KINDS = {
     "counters": "percpu_array",
     "output": "ringbuf",
     "ledger": "array",
+    "buckets": "hash",
+    "told": "hash",
 }
 
 
@@ -45,6 +48,7 @@ class Generation:
         self.fds = fds
         self.ledger = Ledger.of_map(fds["map.ledger"], libbpf.map_info(fds["map.ledger"]).value_size)
         self.users = UserMap(fds["map.config"], fds["map.defaults"])
+        self.buckets = Buckets(fds["map.buckets"], fds["map.told"])
         self.ring_size = libbpf.map_info(fds["map.output"]).max_entries
         self._counters = libbpf.Map(fds["map.counters"])
         # consumer position and producer position are the first words of the ring's first two pages
@@ -62,6 +66,7 @@ class Generation:
             raise Failure(f"the loader handed over what is not ours: {error}", "report it") from None
         generation = cls(number, fds)
         generation.ledger.begin(digest(sources, options), page)
+        generation.buckets.begin()
         return generation
 
     @property
@@ -121,7 +126,7 @@ class Generation:
         """All that was counted since `ledger.page.since`, predecessors included."""
         page = self.ledger.page
         missed = self._missed()
-        seen, ignored, lost = self._counted()
+        seen, ignored, lost, _held_back = self._counted()
         return Counters(
             seen=page.seen + seen + missed,
             forwarded=page.forwarded,
@@ -129,6 +134,10 @@ class Generation:
             lost=page.lost + lost + missed + page.malformed,
             ring_fill=self.ring_fill() + page.held,
         )
+
+    def held_back(self) -> int:
+        """Execs that this program held back by a limit; they are among the ignored."""
+        return self._counted()[3]
 
     def check_access(self) -> None:
         """Raises Failure if the kernel wants a capability for what this process does all the time."""
@@ -141,11 +150,11 @@ class Generation:
                 "this kernel lets only CAP_BPF read a map by its descriptor", "Linux 5.19 or newer is needed"
             ) from None
 
-    def _counted(self) -> tuple[int, int, int]:
-        """What the program counted itself, of all CPUs: seen, ignored, lost."""
+    def _counted(self) -> tuple[int, int, int, int]:
+        """What the program counted itself, of all CPUs: seen, ignored, lost, held back."""
         value = self._counters.get(bytes(4)) or b""
-        seen, ignored, lost = map(sum, zip(*layout.COUNTERS.iter_unpack(value), strict=True))
-        return seen, ignored, lost
+        seen, ignored, lost, held_back = map(sum, zip(*layout.COUNTERS.iter_unpack(value), strict=True))
+        return seen, ignored, lost, held_back
 
     def _missed(self) -> int:
         """Execs for which the program didn't run, as it was running there already."""
@@ -192,6 +201,8 @@ def _check_map(name: str, kind: str, fd: int) -> None:
         "config": (4, layout.USER.size),
         "defaults": (4, layout.USER.size),
         "counters": (4, layout.COUNTERS.size),
+        "buckets": (4, layout.BUCKET.size),
+        "told": (4, layout.TOLD.size),
         "output": (0, 0),
     }.get(name, (4, info.value_size))
     if (info.name, info.kind, info.key_size, info.value_size) != (name, kind, *sizes):

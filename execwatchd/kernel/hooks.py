@@ -104,6 +104,7 @@ class Hooks:
                 reported=page.reported + books.reported,
                 since=min(page.since, books.since),
             )
+        self.current.buckets.carry([(one.buckets, bool(one.ledger.page.settled)) for one in self.former])
         self.current.ledger.commit(page._replace(settled=1))
         for old in self.former:
             old.discard(self._store)

@@ -8,6 +8,7 @@ COMM_SIZE = 16
 MESSAGE_SIZE = 64
 MAX_ANCESTORS = 8
 MAX_USERS = 10240
+MAX_BUCKETS = 4096
 MAX_CALLERS = 8192
 SCHEMA_SIZE = 1024
 NO_ID = 2**32 - 1
@@ -16,9 +17,11 @@ INTERP_SIZE = 2048
 NAME_SIZE = 256
 PATH_AREA = 4096
 
-USER = struct.Struct(f"={MESSAGE_SIZE}sI")  # struct user: message, action
+USER = struct.Struct(f"={MESSAGE_SIZE}sII")  # struct user: message, action, limit
 ANCESTOR = struct.Struct(f"=I{COMM_SIZE}s")  # struct ancestor: pid, comm
-COUNTERS = struct.Struct("=3Q")  # struct counters: seen, ignored, lost
+COUNTERS = struct.Struct("=4Q")  # struct counters: seen, ignored, lost, held_back
+BUCKET = struct.Struct("=3QII")  # struct bucket: full_at, held_back, created, limit, unused
+TOLD = struct.Struct("=6Q4I")  # struct told
 
 
 class Flag(IntFlag):

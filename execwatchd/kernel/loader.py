@@ -17,7 +17,7 @@ from execwatchd.errors import Failure
 from execwatchd.kernel import offsets
 from execwatchd.kernel.options import Options
 
-MAPS = ("config", "defaults", "counters", "output", "ledger")
+MAPS = ("config", "defaults", "counters", "output", "ledger", "buckets", "told")
 RAW_TRACEPOINTS = {"task_rename": "on_task_rename", "sched_process_exec": "on_exec"}
 FAILURE_TRACEPOINTS = {
     "sys_enter_execve": "enter_execve",

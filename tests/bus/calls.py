@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from execwatchd.control.connection import MAX_BODY
 from execwatchd.control.manager import METHODS, PROPERTIES
 from execwatchd.control.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE, ROUTES
-from execwatchd.control.values import check_action, check_message, check_uid
+from execwatchd.control.values import check_action, check_limit, check_message, check_uid
 from tests.bus.harness import DBUS_ERROR, OWN_ERROR
 
 OK = "ok"
@@ -33,7 +33,22 @@ class Made(NamedTuple):
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=70)
 TEXTS = st.one_of(
     TEXT,
-    st.sampled_from(["", "record", "ignore", "default", "x" * 63, "x" * 64, "ü" * 32, "\x85", "\u2028"]),
+    st.sampled_from(
+        [
+            "",
+            "record",
+            "ignore",
+            "default",
+            "off",
+            "200/s",
+            "0/s",
+            "x" * 63,
+            "x" * 64,
+            "ü" * 32,
+            "\x85",
+            "\u2028",
+        ]
+    ),
     st.sampled_from([10, 70_000]).map(lambda n: "y" * n),
 )
 UIDS = st.one_of(st.integers(0, 9), st.sampled_from([2**32 - 2, 2**32 - 1]), st.integers(0, 2**32 - 1))
@@ -146,7 +161,12 @@ def _method(made: Made, uid: int) -> set[str]:
         return {error}
     if uid and not (made.member == "GetMessage" and made.body[0] == uid):
         return {DENIED}
-    room = {"SetMessage": "TableFull", "SetAction": "TableFull", "RemoveMessage": "NoSuchMessage"}
+    room = {
+        "SetMessage": "TableFull",
+        "SetAction": "TableFull",
+        "SetLimit": "TableFull",
+        "RemoveMessage": "NoSuchMessage",
+    }
     return {OK, f"{OWN_ERROR}{room[made.member]}"} if made.member in room else {OK}
 
 
@@ -157,6 +177,8 @@ def _bad_arguments(made: Made) -> str | None:
         return f"{OWN_ERROR}InvalidMessage"
     if made.member == "SetAction" and made.body[1] != "default" and not _passes(check_action, made.body[1]):
         return f"{OWN_ERROR}InvalidAction"
+    if made.member == "SetLimit" and made.body[1] != "default" and not _passes(check_limit, made.body[1]):
+        return f"{OWN_ERROR}InvalidLimit"
     return None
 
 

@@ -27,7 +27,9 @@ def memory() -> int:
 
 
 def report(kernel: FakeMap) -> None:
-    users = {str(uid): [message.decode(), str(action)] for uid, (message, action) in kernel.content.items()}
+    users = {
+        str(uid): [message.decode(), str(action)] for uid, (message, action, *_) in kernel.content.items()
+    }
     kernel.writes.clear()
     print(json.dumps({"memory": memory(), "users": users, "tasks": len(asyncio.all_tasks())}), flush=True)
 

@@ -53,10 +53,12 @@ def changes(client: Client) -> list[tuple[str, str]]:
         ("SetMessage", MANAGE),
         ("RemoveMessage", MANAGE),
         ("SetAction", MANAGE),
+        ("SetLimit", MANAGE),
         ("DefaultMessage", MANAGE),
         ("DefaultAction", MANAGE),
         ("GetMessage", READ),
         ("ListMessages", READ),
+        ("ListLimits", READ),
     ]
 
 
@@ -68,8 +70,10 @@ async def attempt(client: Client, member: str, *, interactive: bool = False) -> 
         "SetMessage": ("us", 5, "x"),
         "RemoveMessage": ("u", 5),
         "SetAction": ("us", 5, "ignore"),
+        "SetLimit": ("us", 5, "200/s"),
         "GetMessage": ("u", 5),
         "ListMessages": (),
+        "ListLimits": (),
     }[member]
     return await client.call(member, *arguments, interactive=interactive)  # type: ignore[arg-type]
 

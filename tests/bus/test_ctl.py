@@ -44,13 +44,15 @@ async def test_what_root_sets_is_what_the_kernel_gets(bus: PrivateBus, directory
         assert await ctl(bus, "set", "501", "Hi user 501!") == Done(0, "", "")
         assert await ctl(bus, "set", "daemon", "Grüße, 日本") == Done(0, "", "")
         assert await ctl(bus, "action", "bin", "ignore") == Done(0, "", "")
+        assert await ctl(bus, "limit", "bin", "200/s") == Done(0, "", "")
         assert rig.kernel.users() == {
-            501: (b"Hi user 501!", Action.RECORD),
-            ALICE: ("Grüße, 日本".encode(), Action.RECORD),
-            BOB: (b"Hello World", Action.IGNORE),
+            501: (b"Hi user 501!", Action.RECORD, 0),
+            ALICE: ("Grüße, 日本".encode(), Action.RECORD, 0),
+            BOB: (b"Hello World", Action.IGNORE, 200),
         }
         assert await ctl(bus, "unset", "501") == Done(0, "", "")
         assert await ctl(bus, "action", "bin", "default") == Done(0, "", "")
+        assert await ctl(bus, "limit", "bin", "default") == Done(0, "", "")
         assert list(rig.kernel.users()) == [ALICE]
         assert await ctl(bus, "default", "--message", "Hallo", "--action", "ignore") == Done(0, "", "")
         assert await ctl(bus, "default") == Done(0, "message: Hallo\naction: ignore\n", "")
@@ -63,10 +65,10 @@ async def test_list_says_where_each_comes_from(bus: PrivateBus, directory: Path)
     async with serving(bus, directory, Config(settings, origins, (FILE,))):
         await ctl(bus, "set", "501", "state")
         assert (await ctl(bus, "list")).out.splitlines() == [
-            "UID USER     MESSAGE     ACTION ORIGIN",
-            f"0   root     root        record {FILE}",
-            "501 -        state       record state",
-            "-   (others) Hello World record default",
+            "UID USER     MESSAGE     ACTION LIMIT ORIGIN",
+            f"0   root     root        record off   {FILE}",
+            "501 -        state       record off   state",
+            "-   (others) Hello World record off   default",
         ]
         shown = json.loads((await ctl(bus, "list", "--json")).out)
         assert [row["origin"] for row in shown["users"]] == [str(FILE), "state"]
@@ -82,6 +84,7 @@ async def test_list_says_where_each_comes_from(bus: PrivateBus, directory: Path)
         (("set", "501", "x" * 64), ("64", "63")),
         (("set", "501", "ü" * 32), ("64", "63")),
         (("set", "501", "a\nb"), ("execwatchctl: ",)),
+        (("limit", "501", "200"), ("the limit '200' does not exist", "'100000/s', or 'default'")),
         (("default", "--message", "\x1b[2J"), ("control character (U+001B)",)),
         (("unset", "501"), ("501",)),
     ],
@@ -124,7 +127,8 @@ async def test_polkit_may_ask_somebody(bus: PrivateBus, directory: Path) -> None
         assert polkit.asked == [
             (ALICE, "org.execwatch1.manage", True),
             (ALICE, "org.execwatch1.manage", True),
-            (BOB, "org.execwatch1.read", True),
+            (BOB, "org.execwatch1.read", True),  # ListMessages
+            (BOB, "org.execwatch1.read", True),  # ListLimits
         ]
 
 

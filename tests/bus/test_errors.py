@@ -52,6 +52,17 @@ METHOD_CASES = [
         "InvalidAction",
         "the action 'drop' does not exist: it must be 'record'",
     ),
+    (
+        "SetLimit",
+        "us",
+        (1, "0/s"),
+        "InvalidLimit",
+        "the limit '0/s' does not exist:"
+        " it must be 'off' or execs a second from '1/s' to '100000/s', or 'default'",
+    ),
+    ("SetLimit", "us", (2**32 - 1, "off"), INVALID_ARGS, "UID 4294967295 is out of range"),
+    ("SetLimit", "uu", (1, 200), INVALID_ARGS, "types 'us', not 'uu'"),
+    ("ListLimits", "u", (1,), INVALID_ARGS, "types '', not 'u'"),
     ("SetAction", "us", (1, "x" * 70_000), INVALID_ARGS, "at most 65536"),
     ("GetMessage", "u", (2**32 - 1,), INVALID_ARGS, "UID 4294967295 is out of range"),
     ("GetMessage", "t", (1,), INVALID_ARGS, "types 'u', not 't'"),
@@ -81,6 +92,7 @@ PROPERTY_CASES = [
     ("Set", "ssv", [INTERFACE, "Nope", Variant("s", "x")], "UnknownProperty"),
     ("Set", "ssv", ["org.example.Nope", "DefaultMessage", Variant("s", "x")], "UnknownInterface"),
     ("Set", "ssv", [INTERFACE, "Seen", Variant("t", 0)], "PropertyReadOnly"),
+    ("Set", "ssv", [INTERFACE, "DefaultLimit", Variant("s", "9/s")], "PropertyReadOnly"),
     ("Set", "ssv", [INTERFACE, "DefaultMessage", Variant("u", 1)], "InvalidArgs"),
     ("Set", "ssv", [INTERFACE, "DefaultMessage", Variant("as", ["x"])], "InvalidArgs"),
     ("Set", "ssv", [INTERFACE, "DefaultMessage", Variant("v", Variant("s", "x"))], "InvalidArgs"),
@@ -142,7 +154,7 @@ async def test_a_full_table(bus: PrivateBus, directory: Path) -> None:
         before, state = dict(rig.kernel.content), rig.state.read_bytes()
         await root.listen()
         text = await root.refused(f"{OWN_ERROR}TableFull", root.call("SetMessage", "us", 1000, "x"))
-        assert text == "the table is full: it holds 64 UIDs that have a message or an action"
+        assert text == "the table is full: it holds 64 UIDs that have a message, an action or a limit"
         await root.refused(f"{OWN_ERROR}TableFull", root.call("SetAction", "us", 1000, "ignore"))
         assert (rig.kernel.content, rig.state.read_bytes(), root.heard) == (before, state, [])
         await root.call("SetMessage", "us", 63, "still possible")

@@ -47,6 +47,28 @@ async def test_actions(bus: PrivateBus, directory: Path) -> None:
         assert await root.call("ListMessages") == []
 
 
+async def test_limits(bus: PrivateBus, directory: Path) -> None:
+    config = Config(Settings(limit_per_user="100/s", limits={7: "off"}), {("limits", 7): FILE}, (FILE,))
+    async with serving(bus, directory, config) as rig:
+        root, alice = await rig.client(), await rig.client(ALICE)
+        await alice.listen()
+        assert await alice.get("DefaultLimit") == "100/s"
+        assert await root.call("SetLimit", "us", 33, "20/s") is None
+        await root.call("SetLimit", "us", 33, "20/s")
+        assert await root.call("ListLimits") == [[7, "off"], [33, "20/s"]]
+        assert await root.call("ListMessages") == [
+            [7, "Hello World", "record", str(FILE)],
+            [33, "Hello World", "record", "state"],
+        ]
+        assert rig.kernel.content[33] == (b"Hello World", Action.RECORD, 20)
+        assert StateStore(rig.state).state.limits == {33: "20/s"}
+        await root.call("SetLimit", "us", 33, "default")
+        assert await root.call("ListLimits") == [[7, "off"]]
+        assert StateStore(rig.state).state.limits == {}
+        await until(lambda: len(alice.heard) == 2)
+        assert alice.heard == [("MessageChanged", [33])] * 2
+
+
 async def test_where_a_message_comes_from(bus: PrivateBus, directory: Path) -> None:
     config = Config(Settings(messages={7: "seven"}), {("messages", 7): FILE}, (FILE,))
     async with serving(bus, directory, config) as rig:
@@ -66,6 +88,7 @@ async def test_properties(bus: PrivateBus, directory: Path) -> None:
         assert values == {
             "DefaultMessage": Variant("s", "Hello World"),
             "DefaultAction": Variant("s", "record"),
+            "DefaultLimit": Variant("s", "off"),
             "Version": Variant("s", __version__),
             "MaxMessageLength": Variant("u", 63),
             "Attached": Variant("as", ["sched_process_exec", "task_rename"]),

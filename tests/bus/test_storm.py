@@ -112,7 +112,10 @@ class Storm:
 
     async def _in_effect(self) -> dict[int, list[str]]:
         defaults = [await self.root.get("DefaultMessage"), await self.root.get("DefaultAction")]
-        return {**await rows(self.root), -1: defaults}
+        limits = dict(await self.root.call("ListLimits"))
+        listed = {uid: [*row, limits.pop(uid, "default")] for uid, row in (await rows(self.root)).items()}
+        assert limits == {}
+        return {**listed, -1: defaults}
 
 
 def test_ten_thousand_calls(bus: PrivateBus, service: Service) -> None:
@@ -150,7 +153,7 @@ def test_ten_thousand_calls(bus: PrivateBus, service: Service) -> None:
     assert report["tasks"] == IDLE_TASKS
     assert memory[-1] - memory[0] < 1024, memory
     loaded = StateStore(service.state).state
-    assert set(loaded.messages) | set(loaded.actions) == set(in_effect)
+    assert {*loaded.messages, *loaded.actions, *loaded.limits} == set(in_effect)
     loud = [line for line in service.log().splitlines() if not line.startswith("INFO ")]
     assert len(loud) <= 5, loud
 

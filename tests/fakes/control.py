@@ -8,7 +8,7 @@ from execwatchd.control.errors import TableFull
 from execwatchd.control.status import Counters
 from execwatchd.control.values import Action
 
-Value = tuple[bytes, Action]
+Value = tuple[bytes, Action] | tuple[bytes, Action, int]  # the limit where there is one
 Write = tuple[object, ...]
 Refusal = Callable[[Write], bool]
 
@@ -23,30 +23,40 @@ class FakeMap:
         self.writes: list[Write] = []
         self.refuse: Refusal = lambda _: False
 
-    def users(self) -> dict[int, Value]:
-        return dict(self.content)
+    def users(self) -> dict[int, tuple[bytes, Action, int]]:
+        return {uid: _whole(value) for uid, value in self.content.items()}
 
-    def set_user(self, uid: int, message: bytes, action: Action) -> None:
+    def set_user(self, uid: int, message: bytes, action: Action, limit: int = 0) -> None:
         if uid not in self.content and len(self.content) >= self.capacity:
             raise TableFull(self.capacity)
-        self._write("set", uid, message, action)
-        self.content[uid] = (message, action)
+        value = _value(message, action, limit)
+        self._write("set", uid, *value)
+        self.content[uid] = value
 
     def remove_user(self, uid: int) -> None:
         self._write("remove", uid)
         del self.content[uid]
 
-    def default(self) -> Value:
-        return self.fallback
+    def default(self) -> tuple[bytes, Action, int]:
+        return _whole(self.fallback)
 
-    def set_default(self, message: bytes, action: Action) -> None:
-        self._write("default", message, action)
-        self.fallback = (message, action)
+    def set_default(self, message: bytes, action: Action, limit: int = 0) -> None:
+        value = _value(message, action, limit)
+        self._write("default", *value)
+        self.fallback = value
 
     def _write(self, *what: object) -> None:
         if self.refuse(what):
             raise OSError(errno.ENOMEM, "Cannot allocate memory")
         self.writes.append(what)
+
+
+def _value(message: bytes, action: Action, limit: int) -> Value:
+    return (message, action, limit) if limit else (message, action)
+
+
+def _whole(value: Value) -> tuple[bytes, Action, int]:
+    return value if len(value) == 3 else (*value, 0)
 
 
 class FakeStatus:

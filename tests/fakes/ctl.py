@@ -18,6 +18,7 @@ EPOCH = 1_700_000_000_000_000  # µs, Tue 2023-11-14 22:13:20 UTC
 PROPERTIES: Mapping[str, Any] = {
     "DefaultMessage": "Hello World",
     "DefaultAction": "record",
+    "DefaultLimit": "off",
     "Version": "1.2.3",
     "MaxMessageLength": 63,
     "Attached": ["sched_process_exec", "task_rename"],
@@ -35,9 +36,12 @@ PROPERTIES: Mapping[str, Any] = {
 class FakeManager:
     """Keeps `calls`; each reading of the properties takes the next of `samples`, the last one again."""
 
-    def __init__(self, *samples: Mapping[str, Any], rows: Sequence[Row] = ()) -> None:
+    def __init__(
+        self, *samples: Mapping[str, Any], rows: Sequence[Row] = (), limits: Mapping[int, str] | None = None
+    ) -> None:
         self.calls: list[tuple[object, ...]] = []
         self.rows = rows
+        self.limits = dict(limits or {})
         self.refusal: BaseException | None = None
         self._samples = [{**PROPERTIES, **sample} for sample in samples or ({},)]
 
@@ -55,10 +59,16 @@ class FakeManager:
     def set_action(self, uid: int, action: str) -> None:
         self._call("SetAction", uid, action)
 
+    def set_limit(self, uid: int, limit: str) -> None:
+        self._call("SetLimit", uid, limit)
+
     def list_messages(self) -> Sequence[Row]:
         if self.refusal is not None:
             raise self.refusal
         return self.rows
+
+    def list_limits(self) -> Mapping[int, str]:
+        return self.limits
 
     def properties(self) -> Mapping[str, Any]:
         if self.refusal is not None:

@@ -18,7 +18,11 @@ UNITS = REPOSITORY / "contrib/systemd"
 CATALOGUE = (UNITS / "execwatchd.catalog").read_text()
 CONFIG = (REPOSITORY / "contrib/execwatchd.toml").read_text()
 DROP_INS = sorted((UNITS / "execwatchd.service.d").glob("*.conf"))
-EXAMPLES = {"messages": {0: "root", 1000: "Hi user 1000!"}, "actions": {65534: "ignore"}}
+EXAMPLES = {
+    "messages": {0: "root", 1000: "Hi user 1000!"},
+    "actions": {65534: "ignore"},
+    "limits": {0: "off"},
+}
 
 
 def run(*command: str | Path) -> str:

@@ -60,6 +60,7 @@ def test_every_key(tree: Tree) -> None:
     path = tree.write("""
         default_message = ""
         default_action = "ignore"
+        limit_per_user = "200/s"
         failures = true
         cwd = true
         ancestors = 8
@@ -71,12 +72,16 @@ def test_every_key(tree: Tree) -> None:
         4294967294 = "last"
         [actions]
         33 = "ignore"
+        [limits]
+        0 = "off"
+        33 = "1/s"
     """)
     config = tree.load()
     assert config.files == (path,)
     assert config.settings.model_dump() == {
         "default_message": "",
         "default_action": "ignore",
+        "limit_per_user": "200/s",
         "failures": True,
         "cwd": True,
         "ancestors": 8,
@@ -85,6 +90,7 @@ def test_every_key(tree: Tree) -> None:
         "ring_size": 8 << 20,
         "messages": {0: "root", 4294967294: "last"},
         "actions": {33: "ignore"},
+        "limits": {0: "off", 33: "1/s"},
     }
     assert config.origin("messages", 0) == config.origin("actions", 33) == config.origin("cwd") == path
     assert config.origin("messages", 1) is None
@@ -220,6 +226,7 @@ def test_print_config(tree: Tree) -> None:
         (
             f'default_message = "say \\"hi\\" \\\\ ü"  # {main}',
             'default_action = "record"  # built in',
+            'limit_per_user = "off"  # built in',
             "failures = false  # built in",
             "cwd = false  # built in",
             "ancestors = 0  # built in",
@@ -233,6 +240,8 @@ def test_print_config(tree: Tree) -> None:
             "",
             "[actions]",
             f'7 = "ignore"  # {drop_in}',
+            "",
+            "[limits]",
             "",
         )
     )

@@ -25,6 +25,8 @@ ROWS = (
         (("unset", ROOT), ("RemoveMessage", 0)),
         (("action", "501", "ignore"), ("SetAction", 501, "ignore")),
         (("action", "501", "default"), ("SetAction", 501, "default")),
+        (("limit", "501", "200/s"), ("SetLimit", 501, "200/s")),
+        (("limit", ROOT, "default"), ("SetLimit", 0, "default")),
         (("default", "--message", "Hallo"), ("Set", "DefaultMessage", "Hallo")),
         (("default", "--message="), ("Set", "DefaultMessage", "")),
         (("default", "--action", "ignore"), ("Set", "DefaultAction", "ignore")),
@@ -52,31 +54,39 @@ def test_default_shows_both() -> None:
 
 
 def test_list_aligns_wide_characters_and_escapes() -> None:
-    rig = Rig(FakeManager(rows=ROWS))
+    rig = Rig(FakeManager(rows=ROWS, limits={4_000_000_000: "200/s"}))
     assert rig.run("list") == 0
     assert rig.lines == [
-        "UID        USER     MESSAGE           ACTION  ORIGIN",
-        "0          root     Hi root           default /etc/execwatchd/execwatchd.toml",
-        "4000000000 -        日本 \\342\\200\\256 ignore  state",
-        "-          (others) Hello World       record  default",
+        "UID        USER     MESSAGE           ACTION  LIMIT ORIGIN",
+        "0          root     Hi root           default off   /etc/execwatchd/execwatchd.toml",
+        "4000000000 -        日本 \\342\\200\\256 ignore  200/s state",
+        "-          (others) Hello World       record  off   default",
     ]
 
 
 def test_list_as_json() -> None:
-    rig = Rig(FakeManager(rows=ROWS))
+    rig = Rig(FakeManager({"DefaultLimit": "9/s"}, rows=ROWS, limits={0: "off"}))
     assert rig.run("list", "--json") == 0
     assert json.loads(rig.out) == {
         "users": [
-            {"uid": 0, "user": ROOT, "message": "Hi root", "action": "default", "origin": ROWS[0].origin},
+            {
+                "uid": 0,
+                "user": ROOT,
+                "message": "Hi root",
+                "action": "default",
+                "limit": "off",
+                "origin": ROWS[0].origin,
+            },
             {
                 "uid": 4_000_000_000,
                 "user": None,
                 "message": "日本 \u202e",
                 "action": "ignore",
+                "limit": "9/s",
                 "origin": "state",
             },
         ],
-        "default": {"message": "Hello World", "action": "record"},
+        "default": {"message": "Hello World", "action": "record", "limit": "9/s"},
     }
     assert rig.out.isascii()
 
@@ -115,7 +125,15 @@ def test_bad_input_is_one_line_and_calls_nothing(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("set", "0", "x"), ("unset", "0"), ("list",), ("action", "0", "record"), ("default",), ("status",)],
+    [
+        ("set", "0", "x"),
+        ("unset", "0"),
+        ("list",),
+        ("action", "0", "record"),
+        ("limit", "0", "x"),
+        ("default",),
+        ("status",),
+    ],
 )
 def test_the_daemons_refusal_is_shown_in_its_words(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]

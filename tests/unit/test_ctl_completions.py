@@ -47,7 +47,7 @@ def test_bash_offers_the_options_of_each_command(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("set",), ("unset",), ("action",), ("log", "--user"), ("log", "-f", "--user")]
+    "words", [("set",), ("unset",), ("action",), ("limit",), ("log", "--user"), ("log", "-f", "--user")]
 )
 def test_bash_offers_user_names(words: tuple[str, ...]) -> None:
     assert {user.pw_name for user in pwd.getpwall()} <= set(bash(*words, ""))
@@ -56,6 +56,7 @@ def test_bash_offers_user_names(words: tuple[str, ...]) -> None:
 
 def test_bash_offers_values() -> None:
     assert set(bash("action", "root", "")) == {"record", "ignore", "default"}
+    assert set(bash("limit", "root", "")) == {"off", "default"}
     assert set(bash("default", "--action", "")) == {"record", "ignore"}
     assert set(bash("log", "-o", "")) == {"short", "json", "cat", "argv"}
     assert bash("log", "--since", "to") == ["today"]
@@ -70,5 +71,5 @@ def test_zsh_and_fish_know_the_same() -> None:
     assert mentioned == every_option()
     for text, pattern in ((zsh, r"^    ['\"](\w+):"), (fish, r"use_subcommand -a (\w+)")):
         assert set(re.findall(pattern, text, re.MULTILINE)) == set(commands())
-    assert zsh.count(":_users") == 4
+    assert zsh.count(":_users") == 5
     assert fish.count("__fish_complete_users") == 2

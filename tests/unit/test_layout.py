@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from execwatchd.control.values import Action
-from execwatchd.kernel import layout, ledger, users
+from execwatchd.kernel import buckets, layout, ledger, users
 from execwatchd.kernel.sources import directory
 
 _FLAG = re.compile(r"(?:HAS|TRUNCATED|CGROUP|CWD)_[A-Z_]+")
@@ -93,21 +93,35 @@ def test_the_flags(header: Header) -> None:
 
 def test_the_user_map(header: Header) -> None:
     assert header.numbers(
-        "sizeof(struct user)", "offsetof(struct user, action)", "ACTION_RECORD", "ACTION_IGNORE"
+        "sizeof(struct user)", *offsets("user", ["action", "limit"]), "ACTION_RECORD", "ACTION_IGNORE"
     ) == [
         layout.USER.size,
         layout.MESSAGE_SIZE,
+        layout.MESSAGE_SIZE + 4,
         users._ACTIONS.index(Action.RECORD),
         users._ACTIONS.index(Action.IGNORE),
     ]
 
 
 def test_the_counters(header: Header) -> None:
-    names = ["seen", "ignored", "lost"]
+    names = ["seen", "ignored", "lost", "held_back"]
     assert header.numbers("sizeof(struct counters)", *offsets("counters", names)) == [
         layout.COUNTERS.size,
-        *places(["Q"] * 3),
+        *places(["Q"] * 4),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "codes", "members"),
+    [
+        ("bucket", ["Q"] * 3 + ["I"] * 2, buckets.Bucket._fields),
+        ("told", ["Q"] * 6 + ["I"] * 4, buckets.Told._fields),
+    ],
+)
+def test_the_buckets(header: Header, name: str, codes: list[str], members: tuple[str, ...]) -> None:
+    size = {"bucket": layout.BUCKET, "told": layout.TOLD}[name].size
+    found = header.numbers(f"sizeof(struct {name})", *offsets(name, list(members)))
+    assert found == [size, *places(codes)]
 
 
 def test_the_ledger(header: Header) -> None:

@@ -19,6 +19,7 @@ STATE = State(
     default_action=Action.IGNORE,
     messages={0: "root", 4294967294: "ü"},
     actions={501: Action.RECORD},
+    limits={501: "200/s"},
 )
 
 
@@ -61,6 +62,7 @@ def test_no_path_keeps_nothing() -> None:
         b'{"version": 1, "messages": {"01": "x"}}',
         b'{"version": 1, "messages": {"1": "a\\nb"}}',
         b'{"version": 1, "actions": {"1": "default"}}',
+        b'{"version": 1, "limits": {"1": "default"}}',
         b"[" * 100_000,
     ],
 )

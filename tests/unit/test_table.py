@@ -14,7 +14,7 @@ from execwatchd.control.errors import ControlError, Internal, NoSuchMessage, Tab
 from execwatchd.control.settings import Settings, keys
 from execwatchd.control.state import State, StateStore
 from execwatchd.control.table import MessageTable
-from execwatchd.control.values import Action
+from execwatchd.control.values import Action, per_second
 from tests.fakes.control import FakeMap, Recorder
 
 FILE = Path("/etc/execwatchd/execwatchd.toml")
@@ -64,6 +64,37 @@ def test_a_message_over_the_files() -> None:
     rig.run(rig.table.remove_message(2))
     assert rig.kernel.content == {1: (b"file", RECORD)}
     assert rig.heard.told == [(1,), (2,), (1,), (2,)]
+
+
+def test_limits_over_the_files() -> None:
+    rig = Rig(limits={1: "1/s", 2: "off"}, messages={3: "three"}, limit_per_user="9/s")
+    assert rig.kernel.default() == (b"Hello World", RECORD, 9)
+    assert rig.kernel.content == {
+        1: (b"Hello World", RECORD, 1),
+        2: (b"Hello World", RECORD),
+        3: (b"three", RECORD, 9),
+    }
+    assert rig.table.limits() == [(1, "1/s"), (2, "off")]
+    assert rig.rows()[0] == (1, "Hello World", "record", str(FILE))
+    assert rig.run(rig.table.set_limit(1, "off"))
+    assert not rig.run(rig.table.set_limit(1, "off"))
+    assert rig.run(rig.table.set_limit(4, "7/s"))
+    assert rig.table.limits() == [(1, "off"), (2, "off"), (4, "7/s")]
+    assert rig.rows()[-1] == (4, "Hello World", "record", "state")
+    assert rig.kernel.users()[1] == (b"Hello World", RECORD, 0)
+    assert rig.heard.told == [(1,), (4,)]
+    assert rig.run(rig.table.set_limit(1, None))
+    assert rig.run(rig.table.set_limit(4, None))
+    assert not rig.run(rig.table.set_limit(4, None))
+    assert rig.kernel.users()[1] == (b"Hello World", RECORD, 1)
+    assert 4 not in rig.kernel.content
+
+
+def test_a_changed_default_limit_reaches_everybody_without_one() -> None:
+    rig = Rig(messages={1: "one"}, limits={2: "2/s"})
+    rig.table.apply_settings(config(messages={1: "one"}, limits={2: "2/s"}, limit_per_user="5/s"))
+    assert rig.kernel.writes == [("set", 1, b"one", RECORD, 5), ("default", b"Hello World", RECORD, 5)]
+    assert rig.heard.told == [("DefaultLimit", "5/s"), (1,)]
 
 
 def test_what_is_set_already_changes_nothing() -> None:
@@ -210,14 +241,28 @@ def test_a_reload_during_a_save_is_kept() -> None:
 UIDS = st.integers(0, 5)
 TEXTS = st.sampled_from(["", "a", "b"])
 ACTIONS = st.sampled_from(Action)
+LIMITS = st.sampled_from(["off", "1/s", "200/s"])
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("set_message"), UIDS, TEXTS),
         st.tuples(st.just("remove_message"), UIDS),
         st.tuples(st.just("set_action"), UIDS, st.none() | ACTIONS),
+        st.tuples(st.just("set_limit"), UIDS, st.none() | LIMITS),
         st.tuples(st.just("set_default_message"), TEXTS),
         st.tuples(st.just("set_default_action"), ACTIONS),
-        st.tuples(st.just("apply"), st.dictionaries(UIDS, TEXTS), st.dictionaries(UIDS, ACTIONS), TEXTS),
+        st.tuples(
+            st.just("apply"),
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "messages": st.dictionaries(UIDS, TEXTS),
+                    "actions": st.dictionaries(UIDS, ACTIONS),
+                    "limits": st.dictionaries(UIDS, LIMITS),
+                    "default_message": TEXTS,
+                    "limit_per_user": LIMITS,
+                },
+            ),
+        ),
         st.tuples(st.just("refuse"), st.integers(0, 6)),
     ),
     max_size=12,
@@ -228,9 +273,11 @@ STEPS = st.lists(
 def test_the_kernel_always_has_what_the_table_says(steps: list[tuple[Any, ...]]) -> None:
     rig = Rig(FakeMap(4))
     asyncio.run(_take(rig, steps))
-    inside = {row.uid: (row.message.encode(), row.action) for row in rig.table.rows()}
-    assert rig.kernel.content == inside
-    assert rig.kernel.fallback == (rig.table.default_message.encode(), rig.table.default_action)
+    table = rig.table
+    inside = {row.uid: (row.message.encode(), row.action, per_second(row.limit)) for row in table.rows()}
+    assert rig.kernel.users() == inside
+    default = (table.default_message.encode(), table.default_action, per_second(table.default_limit))
+    assert rig.kernel.default() == default
 
 
 async def _take(rig: Rig, steps: list[tuple[Any, ...]]) -> None:
@@ -242,8 +289,7 @@ async def _take(rig: Rig, steps: list[tuple[Any, ...]]) -> None:
                 countdown = iter([False] * arguments[0] + [True])
                 rig.kernel.refuse = lambda _, c=countdown: next(c, False)  # type: ignore[misc]
             elif name == "apply":
-                messages, actions, default = arguments
-                rig.table.apply_settings(config(messages=messages, actions=actions, default_message=default))
+                rig.table.apply_settings(config(**arguments[0]))
             else:
                 await getattr(rig.table, name)(*arguments)
         after = {row.uid: row for row in rig.table.rows()}

@@ -10,9 +10,11 @@ from execwatchd.control.values import (
     MAX_UID,
     Action,
     check_action,
+    check_limit,
     check_message,
     check_uid,
     check_uid_key,
+    per_second,
     quoted,
 )
 
@@ -99,6 +101,24 @@ def test_action() -> None:
 def test_bad_action(value: object) -> None:
     with pytest.raises(ValueError, match=r"does not exist: it must be 'record' or 'ignore'$"):
         check_action(value)
+
+
+@pytest.mark.parametrize(("value", "rate"), [("off", 0), ("1/s", 1), ("200/s", 200), ("100000/s", 100_000)])
+def test_limit(value: str, rate: int) -> None:
+    assert check_limit(value) == value
+    assert per_second(value) == rate
+
+
+@pytest.mark.parametrize(
+    "value",
+    [*("", "default", "Off", "0/s", "-1/s", "01/s", "1.5/s", "200", "200/m", "200 /s", "200/s\n", "100001/s"),
+     *("9" * 99 + "/s", "\u0663/s", 200, True, None, ["off"])],
+)  # fmt: skip
+def test_bad_limit(value: object) -> None:
+    with pytest.raises(
+        ValueError, match=r"^the limit .* does not exist: it must be 'off' or execs a second from '1/s' to"
+    ):
+        check_limit(value)
 
 
 @given(ANYTHING)

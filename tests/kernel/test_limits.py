@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A limit holds back what exceeds it, user by user, and counts exactly what it held back.
+
+A limit of one a second, or so, is not reached again while a test runs its execs: so the numbers are exact
+whatever the machine's speed. Where a second may go by, the expected numbers come from the records themselves.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from execwatchd.control.values import Action
+from execwatchd.kernel import layout
+from execwatchd.kernel.buckets import SHARED, Bucket, Told
+from execwatchd.kernel.generation import Generation
+from execwatchd.kernel.ledger import Page
+from execwatchd.kernel.libbpf import Map
+from execwatchd.kernel.sources import directory
+from tests.kernel.test_counters import UID, by, emptied, run
+from tests.kernel.watch import DEFAULT, NoStore, Runner, Watch
+
+SECOND = 10**9
+
+
+def held_back(watch: Watch, uid: int) -> int:
+    return watch.generation.buckets.buckets().get(uid, Bucket()).held_back
+
+
+def admitted(times: list[int], limit: int) -> bool:
+    """No token bucket of this limit, full in the beginning, would have refused one of these."""
+    return all(
+        later - earlier >= (j - i - limit) * (SECOND // limit)
+        for i, earlier in enumerate(times)
+        for j, later in enumerate(times[i:], i)
+    )
+
+
+def test_a_burst_of_the_limit_passes_and_the_rest_is_held_back(runner: Runner, target: Path) -> None:
+    with emptied() as watch:
+        watch.generation.users.set_user(UID, b"", Action.RECORD, 20)
+        run(runner, target, UID, 120)
+        times = [record.timestamp for record in by(watch, UID)]
+        assert admitted(times, 20)
+        assert len(times) >= 20
+        assert len(times) + held_back(watch, UID) == 120
+        assert (
+            watch.generation.counters().ignored == watch.generation.held_back() == held_back(watch, UID) > 0
+        )
+        assert watch.generation.buckets.buckets()[UID].limit == 20
+
+
+def test_tokens_come_back(runner: Runner, target: Path) -> None:
+    """A storm of more than a second: one token comes each tenth of a second, none is taken for nothing."""
+    with emptied() as watch:
+        watch.generation.users.set_user(UID, b"", Action.RECORD, 10)
+        count, times = 0, [0]
+        while times[-1] - times[0] < 2 * SECOND:
+            run(runner, target, UID, 20)
+            count += 20
+            times = [record.timestamp for record in by(watch, UID)]
+        assert admitted(times, 10)
+        assert len(times) >= 10 + 20
+        assert len(times) + held_back(watch, UID) == count
+
+
+def test_users_have_a_bucket_each(runner: Runner, target: Path) -> None:
+    with emptied() as watch:
+        users = watch.generation.users
+        users.set_default(b"", Action.IGNORE)
+        users.set_user(UID, b"", Action.RECORD, 1)
+        users.set_user(UID + 1, b"", Action.RECORD, 100000)
+        users.set_user(UID + 2, b"", Action.RECORD)
+        for i in range(3):
+            run(runner, target, UID + i, 40)
+        assert len(by(watch, UID)) + held_back(watch, UID) == 40
+        assert held_back(watch, UID) > 30
+        assert [len(by(watch, UID + i)) for i in (1, 2)] == [40, 40]
+        assert watch.generation.buckets.buckets().keys() == {SHARED, UID, UID + 1}
+
+
+def test_the_default_limit_is_for_each_user_alone(runner: Runner, target: Path) -> None:
+    with emptied() as watch:
+        watch.generation.users.set_default(b"", Action.RECORD, 3)
+        for uid in (UID, UID + 1):
+            run(runner, target, uid, 30)
+        for uid in (UID, UID + 1):
+            assert len(by(watch, uid)) >= 3
+            assert len(by(watch, uid)) + held_back(watch, uid) == 30
+        before = held_back(watch, UID)
+        watch.generation.users.set_user(UID, b"", Action.RECORD)
+        seen = len(by(watch, UID))
+        run(runner, target, UID, 30)
+        assert (len(by(watch, UID)), held_back(watch, UID)) == (seen + 30, before)
+
+
+def test_failures_count_too(runner: Runner, tracepoint_ids: Path) -> None:
+    with emptied(replace(DEFAULT, failures=True)) as watch:
+        watch.generation.users.set_user(UID, b"", Action.RECORD, 1)
+        for _ in range(5):
+            helper = runner.start("many", "/nonexistent", str(UID), "1").ready()
+            helper.go()
+            assert helper.end() == 2
+        failed = watch.by(lambda one: one.uid == UID)
+        assert {one.result for one in failed} == {-2}
+        assert len(failed) + held_back(watch, UID) == 5
+        assert held_back(watch, UID) > 0
+
+
+def test_what_is_ignored_takes_no_token(runner: Runner, target: Path) -> None:
+    with emptied() as watch:
+        watch.generation.users.set_user(UID, b"", Action.IGNORE, 1)
+        run(runner, target, UID, 10)
+        assert UID not in watch.generation.buckets.buckets()
+        assert (watch.generation.held_back(), watch.generation.counters().ignored) == (0, 10)
+
+
+@pytest.mark.parametrize("limit", [1, 50])
+def test_storms_on_all_cpus_at_once(limit: int, runner: Runner, target: Path) -> None:
+    """One user on all CPUs: nothing held back is missed, and hardly one too many passes."""
+    storms, each = 6, 150
+    with emptied() as watch:
+        watch.generation.users.set_default(b"", Action.IGNORE)
+        watch.generation.users.set_user(UID, b"", Action.RECORD, limit)
+        helpers = [runner.start("many", target, str(UID), str(each)).ready() for _ in range(storms)]
+        for helper in helpers:
+            helper.go()
+        for helper in helpers:
+            assert helper.end() == 0
+        times = sorted(record.timestamp for record in by(watch, UID))
+        assert len(times) + held_back(watch, UID) == storms * each
+        assert held_back(watch, UID) == watch.generation.held_back()
+        lasted = times[-1] - times[0]
+        assert len(times) <= limit + lasted * limit // SECOND + 1 + storms
+
+
+def test_users_beyond_the_last_bucket_share_one(runner: Runner, target: Path) -> None:
+    with emptied() as watch:
+        users, buckets = watch.generation.users, watch.generation.buckets
+        users.set_default(b"", Action.IGNORE)
+        for i in range(3):
+            users.set_user(UID + i, b"", Action.RECORD, 1)
+        kernel = Map(watch.generation.fds["map.buckets"])
+        for i in range(buckets.capacity - 2):
+            kernel.set((UID + 10 + i).to_bytes(4, sys.byteorder), layout.BUCKET.pack(*Bucket()))
+        for i in range(3):
+            run(runner, target, UID + i, 10)
+        shared = [len(by(watch, UID + i)) for i in (1, 2)]
+        assert sum(shared) + held_back(watch, SHARED) == 20
+        assert held_back(watch, SHARED) > 10
+        assert held_back(watch, UID) > 0
+        assert not {UID + 1, UID + 2} & buckets.buckets().keys()
+
+
+def test_what_was_not_told_is_carried_to_a_successor() -> None:
+    """Over one or two predecessors, the second of which had not settled; and done twice, as after a kill."""
+    made = [Generation.load(i, directory(), DEFAULT, Page(settled=int(i == 0))) for i in range(3)]
+    try:
+        first, second, third = (one.buckets for one in made)
+        kernels = [Map(one.fds["map.buckets"]) for one in made]
+        key = UID.to_bytes(4, sys.byteorder)
+        kernels[0].set(key, layout.BUCKET.pack(*Bucket(held_back=100, created=5, limit=7)))
+        assert first.told() == {}
+        in_hand = Told(created=5, told=60, storm=50, in_hand=10, at=99, kind=2, active=1)
+        first.tell(UID, in_hand)
+        second.carry([(first, True)])
+        assert second.told() == {UID: in_hand._replace(created=0, told=0, carried=40, limit=7)}
+        kernels[1].set(key, layout.BUCKET.pack(*Bucket(held_back=3, created=8, limit=9)))
+        for _ in range(2):
+            third.carry([(first, True), (second, False)])
+            assert third.told() == {UID: in_hand._replace(created=0, told=0, carried=43, limit=9)}
+    finally:
+        for one in made:
+            one.discard(NoStore())
