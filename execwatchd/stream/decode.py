@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from execwatchd.kernel import layout
 
+REDACTED = 1 << 31  # in `flags`, beside the kernel's: some of argv was replaced
+
 
 class MalformedError(ValueError):
     """Bytes that are no record of this layout."""

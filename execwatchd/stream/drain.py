@@ -39,6 +39,7 @@ class Reader:
         self._left = 0
         self.stalled = False
         self.progress = False
+        self.redact: Callable[[Record], Record] | None = None
         self.ring = generation.open_ring(self._record)
 
     def read(self) -> bool:
@@ -86,6 +87,8 @@ class Reader:
         """False: the journal takes none now."""
         try:
             record = self._decode(data)
+            if self.redact:
+                record = self.redact(record)
             datagram = entry.encode(record)
         except Exception as error:  # one bad record must not stop the stream
             if not isinstance(error, MalformedError):
@@ -127,6 +130,11 @@ class Drain:
         self._stopped = False
         self.stalled = False
         self.passes = 0  # how often a pass read something: the watchdog's proof of progress
+
+    def redact_with(self, redact: Callable[[Record], Record] | None) -> None:
+        """What takes the secrets out of every record that is not sent yet; None: nothing does."""
+        for reader in self._readers:
+            reader.redact = redact
 
     def start(self) -> None:
         """Begin with what waits already."""

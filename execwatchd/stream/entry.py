@@ -15,7 +15,7 @@ from functools import lru_cache
 from execwatchd.kernel.layout import ANCESTOR, NO_ID, Flag
 from execwatchd.kinds import Kind
 from execwatchd.stream import cgroup, quoting
-from execwatchd.stream.decode import Record
+from execwatchd.stream.decode import REDACTED, Record
 
 _TAIL = b"SYSLOG_IDENTIFIER=execwatchd\nPRIORITY=6\nMESSAGE_ID="
 _TRUNCATED: dict[int, bytes] = {
@@ -25,6 +25,7 @@ _TRUNCATED: dict[int, bytes] = {
     int(Flag.TRUNCATED_CWD): b"cwd",
 }
 _ANY_TRUNCATED = sum(_TRUNCATED)
+_UNUSUAL = _ANY_TRUNCATED | REDACTED
 # as plain integers: an operation on an IntFlag costs a microsecond
 _HAS_COMM, _HAS_CGROUP, _HAS_CWD = int(Flag.HAS_COMM), int(Flag.HAS_CGROUP), int(Flag.HAS_CWD)
 _CUT_ARGV, _UNREACHABLE = int(Flag.TRUNCATED_ARGV), int(Flag.CWD_UNREACHABLE)
@@ -77,9 +78,14 @@ def encode(r: Record) -> bytes:
         parts.append(_field(b"CWD", _cwd(r)))
     if not (r.result and r.flags & _CUT_ARGV):  # else they could not be counted
         parts.append(b"EXECWATCH_ARGC=%d\n" % r.argc)
-    if r.flags & _ANY_TRUNCATED:
-        parts.append(_cut(r))
+    if r.flags & _UNUSUAL:
+        parts.append(_unusual(r))
     return b"".join(parts)
+
+
+def _unusual(r: Record) -> bytes:
+    redacted = b"EXECWATCH_REDACTED=1\n" if r.flags & REDACTED else b""
+    return redacted + _cut(r) if r.flags & _ANY_TRUNCATED else redacted
 
 
 def _cut(r: Record) -> bytes:

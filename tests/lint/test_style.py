@@ -18,6 +18,7 @@ WITHOUT_COMMENTS = {".md", ".json", ".html"}
 BOUNDARIES = {
     "bcc": {"execwatchd/kernel/loader.py"},
     "dbus_next": {"execwatchd/control/wire.py", "execwatchd/ctl/bus.py"},
+    "re2": {"execwatchd/stream/redact.py"},
     "systemd": {"execwatchd/notify.py", "execwatchd/ctl/journal.py"},
 }
 

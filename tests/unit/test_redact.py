@@ -1,0 +1,449 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is taken for a secret, and what is not; whatever argv is, in bounded time, nothing else goes."""
+
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from execwatchd.kernel.layout import SCHEMA, Flag
+from execwatchd.stream import patterns, redact
+from execwatchd.stream.decode import Decoder, Record
+from execwatchd.stream.entry import encode, message
+from execwatchd.stream.redact import Redactor, check
+from tests.fakes.native import fields
+from tests.fakes.records import Value, pack, values
+
+BUILT_IN = Redactor(["default"])
+
+# The secrets in it are between «», as they might stand on a command line.
+SECRETS = r"""
+# options
+mysqldump --password=«hunter2» db
+tool --password «hunter2» --verbose
+tool --password='«correct horse, battery»' next
+tool --passphrase «"a b; c"»
+tool -password «hunter2»
+tool --db-password=«x»
+tool --ftp-pass «x»
+tool --pass «hunter2»
+tool --root-passwd=«x»
+vault login --token=«s.abcdef»
+kubeadm join host --token «abcdef.0123456789abcdef» --discovery-token-ca-cert-hash sha256:0011
+tool --api-key «k1»
+tool --apikey=«k1»
+tool --api_key=«k1»
+tool --client-secret «s1» --client-id me
+tool --secret-key=«k1»
+tool --oauth2-bearer «t1»
+tailscale up --authkey=«tskey-1»
+java -Djavax.net.ssl.trustStorePassword=«changeit» -jar x.jar
+gpg --batch --passphrase "«secret words»" -c file
+wget --user=me --http-password=«x» https://host/
+tool --password=«$ecret»
+tool --TOKEN=«x»
+tool --token=«-x»
+# assignments
+env TOKEN=«x» cmd
+env "DB_PASSWORD=«two words»" cmd --flag
+env A_TOKEN=«x» B_SECRET=«y» PATH=/bin cmd
+docker run -e TOKEN=«x» -e HOME=/root image
+docker run -eTOKEN=«x» --env=DB_PASS=«y» image
+docker build --build-arg=NPM_TOKEN=«x» .
+kubectl create secret generic s --from-literal=password=«x» --from-literal=user=me
+env AWS_ACCESS_KEY_ID=AKIA1 AWS_SECRET_ACCESS_KEY=«x» aws s3 ls
+env PGPASSWORD=«x» MYSQL_PWD=«y» SSHPASS=«z» psql
+mount -t cifs -o username=me,password=«x»,uid=1000 //host/share /mnt
+helm install x --set auth.password=«x»
+npm config set //registry.example/:_authToken=«x»
+npm config set //registry.example/:_auth=«eDp5»
+vault kv put secret/app password=«x»
+psql "host=h dbname=d password=«x» sslmode=require"
+sqlcmd "Server=h;Uid=sa;Pwd=«x»;"
+# a command line for a shell
+sh -c "TOKEN=«x» curl https://host/"
+sh -c "export DB_PASSWORD='«a b»'; echo done"
+bash -lc "mysql -u root -p«hunter2» db < dump.sql"
+bash -c "cd /tmp && mysqldump --opt -p'«hunter 2»' db | gzip > x.gz"
+sh -c "sudo -E mysql -p«x» -e 'select 1; select 2'; mkdir -p foo"
+sh -c "tool --password «x» && mkdir -p foo"
+sh -c "tool --password=\"«x y»\" next"
+sh -c "curl -sS 'https://host/?a=1&b=2' -u me:«x» -o out"
+ssh host "mysql -p«x» db"
+sh -c "sshpass -p «x» ssh -p 22 host"
+sh -c "/usr/bin/mysql \
+  -p«x»"
+# mysql and others that join an option and its value
+mysql -p«hunter2»
+/usr/bin/mysql -u root -p«hunter2» db
+mysqldump -uroot "-p«a b»" db
+sudo mysql -p«x»
+sudo -u mysql mysqldump -p«x» db
+sudo -n -E mariadb -p«x»
+docker exec -it db mysql -p«x»
+docker exec mysql mysqladmin -p«123456» ping
+mysql -p«a» -p«b»
+7z a -p«x» out.7z file
+7z a -hp«x» out.7z file
+mongodump -u me -p «x» --out /backup
+redis-cli -h host -a «x» ping
+zip -P «x» out.zip file
+ldapsearch -D cn=admin -w «x» -b dc=x
+useradd -p «$6$salt$hash» bob
+plink -pw «x» host
+xfreerdp /u:me /p:«x» /v:host
+openssl enc -aes-256-cbc -k «x» -in a
+openssl rsa -passin pass:«x» -in key.pem
+openssl passwd -6 «x»
+nmcli dev wifi connect Home password «x»
+docker login -u me -p «x» registry.example
+snmpget -v3 -A «x» -X «y» host
+ipmitool -H host -U admin -P «x» power status
+htpasswd -bc /etc/htpasswd bob «x»
+htpasswd -nbB bob «x»
+wpa_passphrase Home «hunter22»
+sshpass -p «x» ssh -p 22 host
+sshpass -p«x» scp -P 2222 a b:
+sshpass -v -p «x» ssh host
+# user and secret in one
+curl -u me:«x» https://host/
+curl -sSLu me:«x:y» https://host/
+curl -ume:«x» https://host/
+curl --user me:«x» --proxy-user you:«y» https://host/
+curl --user=me:«x» https://host/
+http -a me:«x» https://host/
+smbclient -U me%«x» //host/share
+lftp -u me,«x» host
+git clone https://me:«x»@host/repo.git
+git clone https://me:«p@ss»@host/repo.git
+psql postgres://me:«x»@host:5432/db?sslmode=require
+env DATABASE_URL=postgres://me:«x»@host/db cmd
+env http_proxy=http://me:«x»@proxy:3128 cmd
+redis-cli -u redis://:«x»@host:6379/0
+curl "https://host/?user=me&access_token=«x»&page=2"
+curl -d "user=me&password=«x»" https://host/
+curl -d '{"user": "me", "password": "«x y»", "n": 1}' https://host/
+sh -c "curl -d '{\"token\":\"«x»\"}' https://host/"
+# headers
+curl -H "Authorization: Bearer «abc.def»" https://host/
+curl -H "authorization: «abc»" https://host/
+curl -H "Authorization: Basic «eDp5»" -H "Accept: text/html" https://host/
+curl -H "X-Api-Key: «k»" https://host/
+curl -H "PRIVATE-TOKEN: «k»" https://host/
+curl -HX-Auth-Token:«k» https://host/
+curl -H "Cookie: «session=abc; other=1»" https://host/
+sh -c "curl -H 'Authorization: Bearer «abc»' https://host/"
+http https://host/ "Authorization:Bearer «abc»"
+# text that says what it is
+psql -c "ALTER USER me WITH PASSWORD '«x y»'"
+mysql -e "CREATE USER me IDENTIFIED BY '«x»'"
+mysql -e "ALTER USER me IDENTIFIED WITH mysql_native_password BY '«x»'"
+tool «ghp_0123456789abcdefghijABCDEFGHIJ012345»
+git clone https://«ghp_0123456789abcdefghij»@github.com/x/y
+tool --jwt «eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.sflKxwRJSMeKKF2QT4»
+tool "-----BEGIN RSA PRIVATE KEY-----«MIIE...»-----END RSA PRIVATE KEY-----"
+"""
+
+PLAIN = r"""
+ls -la
+mkdir -p /a/b
+mkdir -pv foo
+ssh -p22 host
+ssh -p 2222 user@host
+scp -P 2222 a host:b
+cp -pr a b
+tar -xpf a.tar
+ps -p 1234
+sudo -u mysql mkdir -p /var/lib/mysql/x
+sudo -u mysql cp -pr /a /b
+runuser -u mysql -- cp -pr a b
+install -o mysql -g mysql -p a b
+find / -user mysql -print
+docker run --name mysql -p3306:3306 -d mysql:8
+docker run -p 3306:3306 mysql
+mysql -p
+mysql -u root -p db
+mysql --password
+mysql --password --host=h
+mysql -P 3306 -h host
+sh -c "mysql -p\"$PASS\" db"
+sh -c "mysql -p$PASS db; ssh -p22 host"
+sh -c "sudo -u mysql cp -pr /a /b"
+sh -c "mysql db && ssh -p22 host"
+sh -c 'curl -H "Authorization: Bearer $TOKEN" https://host/'
+sh -c 'curl -u "$USER:$PASS" https://host/'
+sh -c 'TOKEN=$(cat /run/token) cmd'
+sh -c 'TOKEN="${X}" cmd'
+docker login --password-stdin registry
+tool --password-file=/run/x
+tool --password-file /run/x
+tool --token-ttl 5m
+tool --max-tokens 100
+tool --no-password db
+psql --no-password db
+tool --ask-password now
+tool --with-token now
+tool --secret id=mysecret,src=/run/x
+tool --token=/run/secrets/token
+tool --password=
+tool --password ""
+tool --password=***
+tool --password=file:/x
+tool --token=auto
+ffmpeg -i a -pass 1 -f null b
+kubectl get secret foo
+kubectl get secrets
+vault token lookup
+pass show web/site
+passwd bob
+env PWD=/home/me OLDPWD=/ cmd
+env COMPASS=north BYPASS=lane TOKENIZERS_PARALLELISM=false cmd
+env SSH_AUTH_SOCK=/tmp/x GPG_TTY=/dev/pts/0 cmd
+env AWS_ACCESS_KEY_ID=AKIA1 cmd
+env PASSWORD_STORE_DIR=/x cmd
+git commit -m "Fix token: handle expiry"
+git commit -m "Say why a --password is asked for"
+git commit -m "Fix cookie: the jar was empty"
+git clone https://host/repo.git
+git clone https://me@host/repo.git
+git clone git@host:repo.git
+git clone ssh://git@host:22/repo.git
+curl http://host:8080/path@x
+curl http://[::1]:8080/
+curl https://host:443/?q=a@b
+curl -u me https://host/
+curl -u : --negotiate https://host/
+curl -o a:b -H "Host: x:1" https://host/
+curl -H "Content-Type: application/json" https://host/
+rsync -a --user x:y a b
+docker run -u 1000:1000 image
+docker run -v /a:/b -p 80:80 image
+chown me:you file
+http GET https://host/ a:b
+openssl x509 -in cert.pem -noout
+openssl rsa -passin file:/x -in key.pem
+openssl passwd -6 -stdin
+snmpget -v2c host
+unzip -p a.zip
+unrar x a.rar
+7z x a.7z
+redis-cli -h host ping
+useradd -m bob
+ssh -o PasswordAuthentication=no host
+ssh -i key host
+psql -c "SELECT password FROM users"
+mysql -e "SHOW TABLES"
+grep -r token= .
+sed s/password=.*/x/ file
+awk '{print $1}' token
+python3 -c "import tokenize, secrets; print(secrets.token_hex(8))"
+gcc -c -o token.o token.c
+cat /etc/passwd
+tool --author=me --key=f1 --keys=a
+sshpass -e ssh host
+sshpass -f /run/x ssh -p 22 host
+smbclient -N //host/share
+sk-e-t-c-h
+tool task-list sk-1
+"""
+
+
+def lines(table: str) -> list[str]:
+    joined = table.replace("\\\n", "\\\0")
+    found = [line.replace("\0", "\n") for line in joined.splitlines() if line and not line.startswith("# ")]
+    assert len(found) == len(set(found))
+    return found
+
+
+def argv(line: str) -> bytes:
+    return b"".join(word.encode() + b"\0" for word in shlex.split(line))
+
+
+def record(**changed: Value) -> Record:
+    return Decoder()(pack(values(**changed)))
+
+
+@pytest.mark.parametrize("line", lines(SECRETS))
+def test_a_secret(line: str) -> None:
+    marked = argv(line)
+    before, clean, last = b"", b"", marked
+    while "«".encode() in last:
+        kept, _, last = last.partition("«".encode())
+        secret, _, last = last.partition("»".encode())
+        before, clean = before + kept + secret, clean + kept + b"***"
+    found = BUILT_IN(record(argv=before + last))
+    assert found.argv == clean + last
+    assert fields(encode(found))["EXECWATCH_REDACTED"] == b"1"
+
+
+@pytest.mark.parametrize("line", lines(PLAIN))
+def test_no_secret(line: str) -> None:
+    plain = record(argv=argv(line))
+    assert BUILT_IN(plain) is plain
+    assert "EXECWATCH_REDACTED" not in fields(encode(plain))
+
+
+def in_front_of(lines: list[str]) -> st.SearchStrategy[bytes]:
+    """Arguments around one of the lines, or pieces of several."""
+    words = st.sampled_from(sorted({word for line in lines for word in argv(line).split(b"\0")}))
+    other = st.binary(max_size=12) | st.sampled_from([b" ", b"\n", b"'", b'"', b";", b"-c", b"$", b"="])
+    pieces = st.lists(words | other, max_size=8)
+    return st.lists(pieces.map(b"".join).map(lambda one: one.replace(b"\0", b"") + b"\0"), max_size=6).map(
+        b"".join
+    )
+
+
+ARGV = in_front_of([line.replace("«", "").replace("»", "") for line in lines(SECRETS + PLAIN)])
+
+
+@given(ARGV, st.booleans())
+def test_whatever_it_is(whole: bytes, cut: bool) -> None:
+    before = whole[:-1] if cut else whole
+    found = BUILT_IN(record(argv=before))
+    assert found.argv.count(b"\0") == before.count(b"\0")
+    assert len(found.argv) <= 3 * len(before)
+    assert found.argv.split(b"\0")[0] == before.split(b"\0")[0] or b"***" in found.argv.split(b"\0")[0]
+    encode(found)
+
+
+@given(ARGV)
+def test_a_hint_is_wherever_its_rules_find_something(before: bytes) -> None:
+    text = redact._SCRIPT.sub(b"\\1\0", before.translate(redact._LINES))
+    for kind in patterns.KINDS:
+        try:
+            found = any(list(redact._Rule(rule).spans(redact._Search(text))) for rule in kind.rules)
+        except redact._TooManyError:
+            found = True
+        assert redact._regex(kind.hint).is_in(before) or not found, kind.hint
+
+
+SECRET = st.text("abcXYZ019+/@%^~_", min_size=6, max_size=20).map(lambda text: f"Q{text}Q".encode())
+
+
+@given(
+    SECRET,
+    st.sampled_from(
+        [b"--password=%b", b"--token\0%b", b"DB_PASSWORD=%b", b"-H\0Authorization: Bearer %b", b"--pass\0%b"]
+    ),
+    ARGV,
+    ARGV,
+)
+def test_no_byte_of_it_is_in_the_entry(secret: bytes, form: bytes, before: bytes, after: bytes) -> None:
+    planted = before + form % secret + b"\0" + after
+    entry = encode(BUILT_IN(record(argv=planted, argc=planted.count(b"\0"))))
+    assert secret not in entry
+    assert b"Hi user 501!" in entry
+
+
+@pytest.mark.parametrize("line", [line for line in lines(SECRETS) if line.endswith("»")])
+def test_one_that_is_cut(line: str) -> None:
+    """Where argv ends in the middle of a secret it has no end that could be recognised."""
+    whole = argv(line.replace("»", "") + "0123456789" * 2)
+    start = whole.rindex("«".encode())
+    before = whole.replace("«".encode(), b"")[: start + 8]
+    found = BUILT_IN(record(argv=before, flags=int(Flag.TRUNCATED_ARGV)))
+    assert found.argv[start:] in (b"***", b"***'", b'***"')
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"git\0clone\0https://me:hun", b"git\0clone\0https://me:***"),
+        (b"sh\0-c\0mysql -p'a b", b"sh\0-c\0mysql -p'***"),
+        (b"tool\0--password=a\nb\0", b"tool\0--password=***\0"),
+        (b"tool\0--password=\xff\xfe\0", b"tool\0--password=***\0"),
+        (b"tool\0-----BEGIN PRIVATE KEY-----\nMII\nE", b"tool\0-----BEGIN PRIVATE KEY-----***"),
+        (b"TOKEN=x", b"TOKEN=***"),
+    ],
+)
+def test_bytes(before: bytes, after: bytes) -> None:
+    assert BUILT_IN.clean(before) == after
+
+
+@pytest.mark.parametrize(
+    ("own", "before", "after"),
+    [
+        ([r"--pin[= \n]([0-9]+)"], b"a\0--pin=12\0--pin\x0034\0", b"a\0--pin=***\0--pin\0***\0"),
+        ([r"--pin=(.*)"], b"a\0--pin=12\0b\0", b"a\0--pin=***\0b\0"),
+        ([r"^card-.*$"], b"a\0card-1 2\0b\0", b"a\0***\0b\0"),
+        ([r"[0-9]{16}"], b"a\0x1234567890123456y\0", b"a\0x***y\0"),
+        ([r"(a)|(b)|c"], b"abc\0d\0", b"***\0d\0"),
+        ([r"(?s)one.*"], b"a\0one\0two\0", b"a\0***\0***\0"),
+        ([r"(?i)geheim=(\S+)"], b"a\0GEHEIM=x\0", b"a\0GEHEIM=***\0"),
+        ([r"ü(.)"], "a\0üx\0".encode(), "a\0ü***\0".encode()),
+        ([r"(?P<a>1)", r"(?P<a>2)"], b"1\x002\0", b"***\0***\0"),
+        ([r"nothing"], b"a\0--password=x\0", b"a\0--password=x\0"),
+        (["default", r"nothing"], b"a\0--password=x\0", b"a\0--password=***\0"),
+        ([r"pin=(\d+)", "default"], b"a\0--password=x\0pin=1\0", b"a\0--password=***\0pin=***\0"),
+    ],
+)
+def test_patterns_of_ones_own(own: list[str], before: bytes, after: bytes) -> None:
+    assert Redactor(own)(record(argv=before)).argv == after
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("(x", "missing ): (x"),
+        ("(?=x)", "invalid perl operator: (?="),
+        (r"(a)\1", r"invalid escape sequence: \1"),
+    ],
+)
+def test_a_bad_pattern(pattern: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=r".") as error:
+        check(pattern)
+    assert str(error.value) == reason
+
+
+def test_the_message_and_every_field() -> None:
+    found = BUILT_IN(record(argv=b"mysql\0-phunter2\0db\0", argc=3))
+    assert message(found) == "37926 501 bash Hi user 501!: mysql '-p***' db"
+    entry = fields(encode(found))
+    assert entry["EXECWATCH_ARGV"] == b"mysql\0-p***\0db\0"
+    assert entry["EXECWATCH_CMDLINE"] == b"mysql '-p***' db"
+    assert (entry["EXECWATCH_ARGC"], entry["EXECWATCH_REDACTED"]) == (b"3", b"1")
+
+
+def test_a_record_of_an_earlier_layout() -> None:
+    earlier = SCHEMA.replace(" ancestors_len:I", "").replace(" session:I", "")
+    found = BUILT_IN(Decoder(earlier)(pack(values(argv=b"x\0--token=hunter2\0"), earlier)))
+    assert found.argv == b"x\0--token=***\0"
+
+
+def test_nothing_to_redact_with_is_no_redactor_at_all() -> None:
+    assert Redactor([])(record(argv=b"x\0--token=y\0")).argv == b"x\0--token=y\0"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"--token=x\0", b"mysql -p", b"mysql\0", b"-px\0", b"a-", b"password", b"docker ", b"\"", b"'",
+        b"\\", b"-c\0", b"openssl\0passwd\0", b"eyJ.", b"://a:", b"identified by ", b"a", b"x=",
+        b"Authorization: ",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("own", [["default"], [r"(a+)+$", r"(a|a)*b|a", r"(x?){30}x{30}"]])
+def test_its_time_is_bounded(own: list[str], piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RE2 takes time linear to the text for each search; so their number is what can be driven up."""
+    searches = 0
+    find = redact._Regex.find
+
+    def counted(self: redact._Regex, text: bytes, start: int, end: int) -> object:
+        nonlocal searches
+        searches += 1
+        return find(self, text, start, end)
+
+    monkeypatch.setattr(redact._Regex, "find", counted)
+    redactor = Redactor(own)
+    number = sum(2 for kind in patterns.KINDS for _ in kind.rules) if own == ["default"] else len(own)
+    for size in (100, 32768):
+        searches = 0
+        found = redactor.clean((piece * size)[:size])
+        assert searches <= number + 2 * redact._FOUND + 2
+        assert len(found) <= 3 * size
+
+
+def test_too_many_secrets_are_all_secret() -> None:
+    many = b"tool\0" + b"--token=hunter2\0" * 40 + b"plain\0"
+    assert BUILT_IN.clean(many) == b"tool\0" + b"***\0" * 41
