@@ -27,6 +27,7 @@ from execwatchd.stream.drain import Drain
 from execwatchd.stream.journal import Journal
 from execwatchd.stream.losses import Losses
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.storms import Storms
 from execwatchd.stream.writable import Writable
 
 log = logging.getLogger(__name__)
@@ -99,11 +100,12 @@ class Daemon:
         self._outbox.on_stall = lambda: self._writable.wait(self._flush)
         self._bus = BusService(self._table, self.hooks)
         self._losses = Losses(self.hooks, self._outbox, self._bus.events_lost)
+        self._storms = Storms(self.hooks, self._outbox)
         self._drain = Drain(
             self.hooks,
             self._outbox,
             self._writable.wait,
-            self._losses.tell,
+            self._on_empty,
             self._print if self._foreground else None,
         )
         if not self._foreground:
@@ -136,8 +138,13 @@ class Daemon:
         self.hooks.detach()
         if not await self._drain.finish():
             log.warning("the journal takes no entries: what waits in the ring is given up")
+        self._storms.finish()
         counted = self.hooks.counters()
         log.info("detached: %d execs seen, %d lost", counted.seen, counted.lost, extra=entry(Kind.DETACHED))
+
+    def _on_empty(self) -> None:
+        self._losses.tell()
+        self._storms.look()
 
     def _status(self) -> str:
         """The one line of `systemctl status`."""
@@ -160,6 +167,7 @@ class Daemon:
         while True:
             await asyncio.sleep(interval)
             self._losses.tell_if_late()
+            self._storms.tell()
             if (
                 self._drain.stalled
                 or self._drain.passes != self._passes

@@ -19,6 +19,9 @@ class Kind(Enum):
     MESSAGE_CHANGED = "ac4e350d14ff4d8c94a1702a4cffba0b"
     CONFIG_REJECTED = "3583d383513d4d868aab37419acd0e32"
     STATE_REJECTED = "baeb8db566a44562ad60f93976f887ae"
+    STORM_BEGAN = "04496b45c115f9f569bef7b76f3b0a3a"
+    HELD_BACK = "a886b5596211af5fddd717649dd56d04"
+    STORM_ENDED = "af5f899df2dd80d8abac1a41194c4c1a"
 
 
 def entry(kind: Kind, **fields: str | int) -> dict[str, Fields]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An exec, or a loss of some, as the journal has it."""
+"""An exec, or that some are missing, as the journal has it."""
 
 import json
 from collections.abc import Mapping
@@ -11,8 +11,11 @@ from execwatchd.ctl.ports import Entry
 from execwatchd.kinds import Kind
 
 PREFIX = "EXECWATCH_"
+STORM = (Kind.STORM_BEGAN, Kind.HELD_BACK, Kind.STORM_ENDED)
 KINDS = {Kind.EXEC.value: "exec", Kind.EXEC_FAILED.value: "failed", Kind.EVENTS_LOST.value: "lost"}
+KINDS |= dict.fromkeys((kind.value for kind in STORM), "held back")
 NUMBERS = (
+    *("LIMIT", "HELD_BACK", "HELD_BACK_TOTAL"),
     *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "ARGV_BYTES", "RESULT"),
     *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST"),
 )
@@ -31,6 +34,11 @@ class Event:
     boot: str
     text: bytes
     fields: Mapping[str, bytes]
+
+    @property
+    def is_missing(self) -> bool:
+        """It stands for execs that have no entry; its text says how many."""
+        return self.kind in {"lost", "held back"}
 
     def number(self, name: str) -> int | None:
         """The field as an integer, or None where it is absent or none."""
@@ -57,7 +65,7 @@ class Event:
     def as_json(self) -> dict[str, Any]:
         """The event's fields by lower-case names; text that isn't UTF-8 is a list of byte values."""
         shown: dict[str, Any] = {"kind": self.kind, "time": self.time.isoformat(timespec="microseconds")}
-        if self.kind == "lost":
+        if self.is_missing:
             shown["text"] = _text(self.text)
         for name in NUMBERS:
             if (number := self.number(name)) is not None:

@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from execwatchd.ctl import when
+from execwatchd.ctl.events import STORM
 from execwatchd.ctl.ports import Clause, Journal, Query
 from execwatchd.ctl.users import uid_of
 from execwatchd.errors import EXIT_USAGE, Failure
@@ -58,12 +59,13 @@ def _our_user() -> tuple[bytes, ...]:
 
 def _kinds(options: Namespace) -> Clause:
     shown = [Kind.EXEC_FAILED] if options.failed else [Kind.EXEC, Kind.EXEC_FAILED]
-    return (*(_is(kind) for kind in shown), *_losses(options))
+    return (*(_is(kind) for kind in shown), *_missing(options))
 
 
-def _losses(options: Namespace) -> Clause:
-    """A loss is shown whatever the filter: what is missing might have matched."""
-    return () if options.tree or options.output == "argv" else (_is(Kind.EVENTS_LOST),)
+def _missing(options: Namespace) -> Clause:
+    """That some are missing is shown whatever the filter: they might have matched."""
+    missing = (Kind.EVENTS_LOST, *STORM)
+    return () if options.tree or options.output == "argv" else tuple(map(_is, missing))
 
 
 def _is(kind: Kind) -> bytes:
@@ -81,7 +83,9 @@ def _filters(options: Namespace) -> list[Clause]:
         # a tree needs the descendants too, and those are found by reading
         () if options.tree else tuple(b"EXECWATCH_PID=%d" % pid for pid in options.pid),
     ]
-    return [(*clause, *_losses(options)) for clause in wanted if clause]
+    # a storm's entry has its user, so that others' storms need not be shown
+    missing = _missing(options)
+    return [(*clause, *(missing[:1] if clause is wanted[0] else missing)) for clause in wanted if clause]
 
 
 def _unit(name: str) -> bytes:

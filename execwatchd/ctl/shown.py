@@ -67,7 +67,7 @@ class Short:
 
     def __call__(self, one: Event) -> str:
         """One line, cut to the console's width where it has one."""
-        if one.kind == "lost":
+        if one.is_missing:
             text = f"{one.time:{self._layout.time}} -- {printable(one.text)}"
             return self._console.paint(clip(text, self._console.width), "yellow", "bold")
         cells = self._cells(one)

@@ -30,9 +30,9 @@ class Storm:
     def __init__(self, program: Path) -> None:
         self._program = program
 
-    def start(self, tag: str, count: int, pause_us: int = 0) -> subprocess.Popen[bytes]:
+    def start(self, tag: str, count: int, pause_us: int = 0, uid: int = UID) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [self._program, str(count), str(pause_us), tag], user=UID, group=UID, extra_groups=[]
+            [self._program, str(count), str(pause_us), tag], user=uid, group=uid, extra_groups=[]
         )
 
     def run(self, tag: str, count: int) -> None:

@@ -203,6 +203,17 @@ def test_a_loss_is_shown_whatever_the_filter() -> None:
     assert one.lines == ["Nov 14 22:13:22 -- 12 execs were not recorded"]
 
 
+def test_what_a_limit_held_back_is_shown_but_of_other_users() -> None:
+    kinds = Kind.STORM_BEGAN, Kind.HELD_BACK, Kind.STORM_ENDED
+    one = rig(*EXECS, *(entry(kind, at=i, text=b"UID 5: held back", UID=5) for i, kind in enumerate(kinds)))
+    for arguments, count in (((), 3), (("--user", "5"), 3), (("--user", "6"), 0), (("-o", "argv"), 0)):
+        assert one.run("log", "--comm", "zsh", *arguments) == 0
+        assert one.lines == [f"Nov 14 22:13:2{i} -- UID 5: held back" for i in range(count)]
+    one.run("log", "--comm", "zsh", "-o", "json", "-n", "1")
+    shown = json.loads(one.out)
+    assert (shown["kind"], shown["text"], shown["uid"]) == ("held back", "UID 5: held back", 5)
+
+
 def test_boots_by_their_offset(capsys: pytest.CaptureFixture[str]) -> None:
     journal = FakeJournal()
     journal.known_boots = ("a" * 32, "b" * 32, BOOT)

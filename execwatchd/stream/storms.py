@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the limits held back is told in the journal, user by user: a storm's begin, its progress, its end.
+
+The sum of the counts told is exactly what was held back. An entry is written down, whole, before it is sent,
+and struck out afterwards: a kill in between sends the very same entry again, with the same
+EXECWATCH_TIMESTAMP, so that a reader can tell that it is one.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from execwatchd.kernel.buckets import SHARED, Bucket, Told
+from execwatchd.kinds import Kind
+from execwatchd.stream import entry
+from execwatchd.stream.outbox import Outbox
+
+_EVERY = 10.0  # s between two entries of a storm, and what must be quiet for its end
+_LOOK = 1.0  # s at least between two looks for a storm that begins
+_KINDS = {1: Kind.STORM_BEGAN, 2: Kind.HELD_BACK, 3: Kind.STORM_ENDED}  # enum storm
+_BEGAN, _GOES_ON, _ENDED = _KINDS
+_PRIORITIES = {_BEGAN: 4, _GOES_ON: 4, _ENDED: 5}
+
+
+class Buckets(Protocol):
+    """The kernel's buckets and what was told of them, as kernel.buckets has them."""
+
+    capacity: int
+
+    def buckets(self) -> dict[int, Bucket]:
+        """As they are now."""
+
+    def told(self) -> dict[int, Told]:
+        """What was told."""
+
+    def tell(self, uid: int, told: Told) -> None:
+        """Write down what was told."""
+
+    def forget(self, uid: int) -> None:
+        """What was told of this UID is of no use any more."""
+
+    def remove(self, uid: int) -> None:
+        """Let a bucket go that is full."""
+
+
+class Limited(Protocol):
+    """A program with its buckets."""
+
+    @property
+    def buckets(self) -> Buckets:
+        """By UID."""
+
+    def held_back(self) -> int:
+        """Of all UIDs together."""
+
+
+class Programs(Protocol):
+    """Those whose buckets are told of."""
+
+    @property
+    def former(self) -> Sequence[object]:
+        """Detached; what they have not told is carried to the current one when they go."""
+
+    @property
+    def current(self) -> Limited:
+        """The one that is attached."""
+
+
+class Storms:
+    """Compares what the buckets held back with what was told. Call it from the event loop only."""
+
+    def __init__(self, hooks: Programs, outbox: Outbox) -> None:
+        self._hooks = hooks
+        self._outbox = outbox
+        self._known: dict[int, Told] | None = None
+        self._held_back = -1
+        self._looked = -_LOOK
+        self._told = time.monotonic()
+        self._entries: dict[int, float] = {}  # when the last one of a storm was sent
+
+    def look(self) -> None:
+        """Called when the ring is empty: a storm that began is told at once. Costs one system call."""
+        now = time.monotonic()
+        if self._hooks.former or now - self._looked < _LOOK:
+            return
+        held_back = self._hooks.current.held_back()
+        if held_back != self._held_back:
+            self._looked = now
+            if self._pass(begins_only=True):
+                self._held_back = held_back
+
+    def tell(self) -> None:
+        """Called now and then: how the storms go on, and which have ended."""
+        now = time.monotonic()
+        if self._hooks.former or now - self._told < _EVERY:
+            return
+        self._told = now
+        if self._pass():
+            self._make_room()
+
+    def finish(self) -> None:
+        """Nothing is held back any more: tell all of it, and end every storm."""
+        if not self._hooks.former and self._pass(last=True):
+            self._pass(last=True)  # the end of one that began only now
+
+    def _pass(self, *, begins_only: bool = False, last: bool = False) -> bool:
+        """False: the journal takes no entries now."""
+        buckets, known = self._hooks.current.buckets.buckets(), self._all_told()
+        for uid in sorted(buckets.keys() | known):
+            bucket = buckets.get(uid)
+            told = known.get(uid, Told()).of(bucket)
+            if told.at:  # of before a kill, or refused by the journal
+                if not self._send(uid, told):
+                    return False
+                told = known.get(uid, Told()).of(bucket)
+            kind = self._due(uid, told, told.pending(bucket), last=last)
+            if kind is None or (begins_only and kind != _BEGAN):
+                continue
+            if not self._send(uid, self._in_hand(uid, told, bucket, kind)):
+                return False
+        return True
+
+    def _due(self, uid: int, told: Told, pending: int, *, last: bool) -> int | None:
+        if not told.active:
+            return _BEGAN if pending else None
+        if last:
+            return _ENDED
+        if time.monotonic() - self._entries.get(uid, 0) < _EVERY / 2:
+            return None
+        return _GOES_ON if pending else _ENDED
+
+    def _in_hand(self, uid: int, told: Told, bucket: Bucket | None, kind: int) -> Told:
+        pending = told.pending(bucket)
+        told = told._replace(
+            told=bucket.held_back if bucket else 0,
+            carried=0,
+            storm=pending + (told.storm if told.active else 0),
+            in_hand=pending,
+            at=time.monotonic_ns(),
+            kind=kind,
+            limit=(bucket.limit if bucket else 0) or told.limit,
+        )
+        self._note(uid, told)
+        return told
+
+    def _send(self, uid: int, told: Told) -> bool:
+        if not self._outbox.send(_entry(uid, told)):
+            return False
+        self._entries[uid] = time.monotonic()
+        self._note(uid, told._replace(at=0, in_hand=0, kind=0, active=int(told.kind != _ENDED)))
+        return True
+
+    def _note(self, uid: int, told: Told) -> None:
+        self._hooks.current.buckets.tell(uid, told)
+        self._all_told()[uid] = told
+
+    def _all_told(self) -> dict[int, Told]:
+        if self._known is None:
+            self._known = self._hooks.current.buckets.told()
+        return self._known
+
+    def _make_room(self) -> None:
+        """Let go the buckets of users at rest, and what was told of buckets that are gone.
+
+        Such a bucket is full, as a new one would be. A program that found it just before it went takes a
+        token of it, which is lost, but can't be refused one: so no count is.
+        """
+        maps, known = self._hooks.current.buckets, self._all_told()
+        buckets = maps.buckets()
+        if len(buckets) > maps.capacity * 3 // 4:
+            before = time.monotonic_ns() - int(_EVERY * 1e9)
+            for uid in [uid for uid, one in buckets.items() if uid != SHARED and one.full_at < before]:
+                told = known.get(uid, Told()).of(buckets[uid])
+                if not (told.active or told.at or told.pending(buckets[uid])):
+                    maps.remove(uid)
+                    del buckets[uid]
+        self._forget_others(buckets)
+
+    def _forget_others(self, buckets: Mapping[int, Bucket]) -> None:
+        known = self._all_told()
+        for uid in [uid for uid, told in known.items() if uid not in buckets and not told.active]:
+            if not (known[uid].at or known[uid].carried):
+                self._hooks.current.buckets.forget(uid)
+                del known[uid]
+                self._entries.pop(uid, None)
+
+
+def _entry(uid: int, told: Told) -> bytes:
+    who = "users beyond the number that has room" if uid == SHARED else f"UID {uid}"
+    text = {
+        _BEGAN: f"{who}: more than {told.limit} execs a second, {told.in_hand} were held back until now",
+        _GOES_ON: f"{who}: still more than {told.limit} execs a second, {told.in_hand} more were held back",
+        _ENDED: f"{who}: no more than {told.limit} execs a second again, {told.storm} were held back",
+    }[told.kind]
+    fields: dict[str, str | int] = {
+        "MESSAGE_ID": _KINDS[told.kind].value,
+        "EXECWATCH_LIMIT": told.limit,
+        "EXECWATCH_HELD_BACK": told.in_hand,
+        "EXECWATCH_HELD_BACK_TOTAL": told.storm,
+        "EXECWATCH_TIMESTAMP": told.at,
+    }
+    if uid != SHARED:
+        fields["EXECWATCH_UID"] = uid
+    return entry.log_entry(_PRIORITIES[told.kind], text, fields)
