@@ -12,7 +12,7 @@ VERSION ?=
 PYTHON = .venv/bin/python -sP
 PYTEST = .venv/bin/python -sP -m pytest --no-skips $(ARGS)
 # in this order: the quick ones first
-TIERS = $(wildcard $(addprefix tests/,lint unit bus kernel system))
+TIERS = $(wildcard $(addprefix tests/,lint unit bus kernel system packages))
 STAGE = /usr/bin/python3 -I packaging/stage.py
 
 .PHONY: help

@@ -37,7 +37,7 @@ def requirements() -> dict[str, list[tuple[str, Version]]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     found = {}
     for text in project["dependencies"]:
-        name, relations = re.fullmatch(r"([a-z-]+)(.*)", text).groups()  # type: ignore[union-attr]
+        name, relations = re.fullmatch(r"([a-z0-9-]+)(.*)", text).groups()  # type: ignore[union-attr]
         if name != "systemd-python":  # only the distribution has it
             found[name] = [(r, version(v)) for r, v in re.findall(r"(==|>=|<)([\d.]+)", relations)]
     return found

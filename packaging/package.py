@@ -41,6 +41,8 @@ def files(form: str, vendored: list[str], changelog: str) -> dict[str, File]:
         found[f"{DOC}/changelog.gz"] = _compressed(found.pop(f"{DOC}/CHANGELOG.md").content)
         found[f"{DOC}/changelog.Debian.gz"] = _compressed(changelog.encode())
         found[f"{DOC}/copyright"] = File((ROOT / "packaging/copyright").read_bytes())
+        overrides = ROOT / "packaging/deb/lintian-overrides"
+        found["/usr/share/lintian/overrides/execwatchd"] = File(overrides.read_bytes())
     else:
         found["/usr/share/licenses/execwatchd/LICENSE"] = licence
     return dict(sorted(found.items()))
@@ -70,8 +72,8 @@ def depends(form: str, vendored: list[str]) -> Iterator[str]:
         major, minor = host.python().split(".")
         yield relation("python3", ">=", host.python())
         yield relation("python3", "<", f"{major}.{int(minor) + 1}")
-        # what the compiled library was made for: its wheel says manylinux2014
-        yield from ("libc6 (>= 2.17)", "libgcc-s1 (>= 3.0)")
+        # what compiled libraries may be linked with, by the rules for wheels
+        yield from ("libc6 (>= 2.28)", "libgcc-s1 (>= 3.0)", "libstdc++6 (>= 8)")
 
 
 def contents(tree: Path, listed: dict[str, File], made: str) -> Iterator[Description]:

@@ -27,11 +27,11 @@ class Box:
         self.name = name
         self._boot: subprocess.Popen[bytes] | None = None
 
-    def boot(self, lower: Path, prepare: str = "") -> None:
-        """Boots on the layer `lower`; `prepare` is a shell script that gets its root as $R."""
+    def boot(self, lower: Path, prepare: str = "", root: Path = Path("/")) -> None:
+        """Boots on the layer `lower` over `root`; `prepare` is a shell script that gets the result as $R."""
         prep = lower.parent / f"{self.name}.prep"
         prep.write_text(prepare)
-        env = {**os.environ, "LOWER": f"{lower}:/", "PREP": str(prep)}
+        env = {**os.environ, "LOWER": f"{lower}:{root}", "PREP": str(prep)}
         self._boot = subprocess.Popen([BOX, "boot", self.name], env=env)
         subprocess.run([BOX, "wait", self.name], check=True)
 
