@@ -16,7 +16,7 @@ PLACE = "execwatchd/__init__.py"
 
 def git(checkout: Path, *arguments: str) -> str:
     identity = ("-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "tag.gpgSign=false")
-    command = ("git", "-C", checkout, *identity, *arguments)
+    command = ("git", "-C", str(checkout), *identity, *arguments)
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
