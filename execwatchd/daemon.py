@@ -27,6 +27,7 @@ from execwatchd.stream.drain import Drain
 from execwatchd.stream.journal import Journal
 from execwatchd.stream.losses import Losses
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.redact import Redactor
 from execwatchd.stream.storms import Storms
 from execwatchd.stream.writable import Writable
 
@@ -108,6 +109,7 @@ class Daemon:
             self._on_empty,
             self._print if self._foreground else None,
         )
+        self._redact()
         if not self._foreground:
             self._drain.start()  # the bus may take its time, and the ring fills
         has_bus = await self._bus.start()
@@ -191,8 +193,13 @@ class Daemon:
             accepted.warn_of_restart(self._config, config)
             accepted.keep(state_file("configuration.json"), config)
             self._config = config
+            self._redact()
             log.info("configuration reloaded")
         self._manager.ready(self._status())
+
+    def _redact(self) -> None:
+        wanted = self._config.settings.redact
+        self._drain.redact_with(Redactor(wanted) if wanted else None)
 
     def _print(self, record: Record) -> None:
         try:

@@ -5,14 +5,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ByteSize, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, TypeAdapter, ValidationError
 
 from execwatchd.control.values import UNLIMITED, Action, ActionName, Limit, Message, Uid, quoted, validator
+from execwatchd.stream import redact
 
 Key = tuple[str | int, ...]  # ("default_message",) or ("messages", 501)
 
 ANCESTORS_MAX = 8
 ARGV_BYTES_STEP, ARGV_BYTES_MAX = 512, 32768
+PATTERNS_MAX, PATTERN_LENGTH_MAX = 64, 1000
 RING_SIZE_MIN, RING_SIZE_MAX = 4 << 10, 128 << 20
 
 _BYTE_SIZE = TypeAdapter(ByteSize)
@@ -56,11 +58,49 @@ def _check_ring_size(value: object) -> int | None:
     return size
 
 
+def _check_redact(value: object) -> list[object] | tuple[object, ...]:
+    if isinstance(value, bool):
+        return [redact.DEFAULT] if value else []
+    if isinstance(value, list | tuple) and len(value) <= PATTERNS_MAX:
+        return value
+    raise ValueError(f"{quoted(value)} must be true, false, or an array of at most {PATTERNS_MAX} patterns")
+
+
+def _check_pattern(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{quoted(value)} must be a pattern: a string")  # noqa: TRY004
+    if not value.isprintable() or len(value) > PATTERN_LENGTH_MAX:
+        raise ValueError(
+            f"the pattern {quoted(value)} must be at most {PATTERN_LENGTH_MAX} printable characters"
+        )
+    try:
+        redact.check(value)
+    except ValueError as error:
+        raise ValueError(f"the pattern {quoted(value)}: {error}") from None
+    return value
+
+
+def _check_together(values: Any) -> tuple[str, ...]:
+    try:
+        redact.check_together(values)
+    except ValueError as error:
+        raise ValueError(f"the patterns together: {error}") from None
+    return tuple(values)
+
+
+Patterns = Annotated[
+    tuple[Annotated[str, validator(_check_pattern)], ...],
+    validator(_check_redact),
+    AfterValidator(validator(_check_together).func),
+]
+
+
 class Settings(BaseModel):
     """The configuration files' layer of the settings, merged; sizes are in bytes.
 
     `argv_bytes` is how much of a command line is recorded. `ring_size` None means 1 MiB for each possible
-    CPU, at least 4 and at most 128 MiB, rounded up to a power of two.
+    CPU, at least 4 and at most 128 MiB, rounded up to a power of two. `redact` has redact.DEFAULT for true,
+    nothing for false.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +114,7 @@ class Settings(BaseModel):
     interactive: Annotated[bool, validator(_check_flag)] = False
     argv_bytes: Annotated[int, validator(_check_argv_bytes)] = 4096
     ring_size: Annotated[int | None, validator(_check_ring_size)] = None
+    redact: Patterns = (redact.DEFAULT,)
     messages: dict[Uid, Message] = {}
     actions: dict[Uid, ActionName] = {}
     limits: dict[Uid, Limit] = {}

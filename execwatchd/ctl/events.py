@@ -17,7 +17,7 @@ KINDS |= dict.fromkeys((kind.value for kind in STORM), "held back")
 NUMBERS = (
     *("LIMIT", "HELD_BACK", "HELD_BACK_TOTAL"),
     *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "ARGV_BYTES", "RESULT"),
-    *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST"),
+    *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST", "REDACTED"),
 )
 TEXTS = (
     *("PARENT_COMM", "TTY", "COMM", "NEW_COMM", "FILENAME", "INTERP", "ARGV", "CMDLINE", "TRUNCATED"),

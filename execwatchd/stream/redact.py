@@ -6,7 +6,7 @@ asked is bounded too: by the number of patterns, and by _FOUND.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from execwatchd.stream import patterns
@@ -15,6 +15,7 @@ from execwatchd.stream.decode import REDACTED, Record
 MARK = b"***"
 DEFAULT = "default"  # stands for the built-in patterns
 _FOUND = 32  # matches in one argv; with more, all behind argv[0] counts as secret
+_MEMORY = 2 << 20  # bytes that a pattern may take; beyond, RE2 is slower, and linear still
 
 # Each argument a line, so that `.` stays in it, and a line break inside one a NUL: of the same length.
 _LINES = bytes.maketrans(b"\0\n", b"\n\0")
@@ -28,8 +29,8 @@ Span = tuple[int, int]
 class Redactor:
     """Takes the secrets out of a record. Patterns are RE2's, or DEFAULT; raises ValueError."""
 
-    def __init__(self, wanted: Iterable[str]) -> None:
-        own = [pattern for pattern in wanted if pattern != DEFAULT]
+    def __init__(self, wanted: Collection[str]) -> None:
+        own = _without_default(wanted)
         self._finders: list[_Finder] = [_BuiltIn()] if DEFAULT in wanted else []
         self._finders += [_Own(own)] if own else []
 
@@ -65,6 +66,20 @@ def check(pattern: str) -> None:
         raise ValueError("it matches where nothing is")
 
 
+def check_together(wanted: Iterable[str]) -> None:
+    """Raises ValueError if there are too many at once for RE2's budget of memory."""
+    if own := _without_default(wanted):
+        _any_of(own)
+
+
+def _without_default(wanted: Iterable[str]) -> list[str]:
+    return [pattern for pattern in wanted if pattern != DEFAULT]
+
+
+def _any_of(own: Iterable[str]) -> "_Regex":
+    return _Regex("|".join(f"(?:{pattern})" for pattern in own), capture=False)
+
+
 def _joined(spans: Iterable[Span]) -> Iterator[Span]:
     """In order, with those that touch as one."""
     last = (0, 0)
@@ -90,6 +105,7 @@ class _Regex:
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
         options.log_errors = False
+        options.max_mem = _MEMORY
         options.never_capture = not capture
         try:
             # The public search() runs a generator around this, for twice the time.
@@ -144,7 +160,7 @@ class _Own:
 
     def __init__(self, own: Sequence[str]) -> None:
         self._own = [_Regex(pattern) for pattern in own]
-        self._any = _Regex("|".join(f"(?:{pattern})" for pattern in own), capture=False)
+        self._any = _any_of(own)
 
     def suspects(self, argv: bytes) -> bool:
         return self._any.is_in(argv.translate(_LINES))

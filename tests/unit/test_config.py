@@ -67,6 +67,7 @@ def test_every_key(tree: Tree) -> None:
         interactive = true
         argv_bytes = 32768
         ring_size = "8MiB"
+        redact = ["default", "--pin=(.*)"]
         [messages]
         0 = "root"
         4294967294 = "last"
@@ -88,6 +89,7 @@ def test_every_key(tree: Tree) -> None:
         "interactive": True,
         "argv_bytes": 32768,
         "ring_size": 8 << 20,
+        "redact": ("default", "--pin=(.*)"),
         "messages": {0: "root", 4294967294: "last"},
         "actions": {33: "ignore"},
         "limits": {0: "off", 33: "1/s"},
@@ -210,6 +212,45 @@ def test_bad_argv_bytes(tree: Tree, value: str) -> None:
     assert len(tree.problems()) == 1
 
 
+@pytest.mark.parametrize(
+    ("value", "patterns"),
+    [
+        ("true", ("default",)),
+        ("false", ()),
+        ("[]", ()),
+        ("['default']", ("default",)),
+        (r"['--pin[= \n](\d+)', 'ü']", (r"--pin[= \n](\d+)", "ü")),
+    ],
+)
+def test_redact(tree: Tree, value: str, patterns: tuple[str, ...]) -> None:
+    tree.write(f"redact = {value}")
+    config = tree.load()
+    assert config.settings.redact == patterns
+    assert tuple(tomllib.loads(render(config))["redact"]) == patterns
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ('"default"', "redact: 'default' must be true, false, or an array of at most 64 patterns"),
+        ("1", "redact: 1 must be true, false, or an array of at most 64 patterns"),
+        (str(["x"] * 65), "redact: an array must be true, false, or an array of at most 64 patterns"),
+        ("['default', 'a', '(x']", "redact.2: the pattern '(x': missing ): (x"),
+        ("['(?<=x)y']", "redact.0: the pattern '(?<=x)y': invalid perl operator: (?<="),
+        ("['a', 5]", "redact.1: 5 must be a pattern: a string"),
+        ("['x*']", "redact.0: the pattern 'x*': it matches where nothing is"),
+        ('["a\\nb"]', "redact.0: the pattern 'a\\nb' must be at most 1000 printable characters"),
+        (
+            str(["(?:ab){500}" * 20] * 64),
+            "redact: the patterns together: pattern too large - compile failed",
+        ),
+    ],
+)
+def test_bad_redact(tree: Tree, value: str, problem: str) -> None:
+    path = tree.write(f"redact = {value}")
+    assert tree.problems() == [f"{path.relative_to(tree.root)}: {problem}"]
+
+
 def test_a_file_name_cannot_forge_a_line(tree: Tree) -> None:
     tree.write("x = 1", "etc", "a\nb.toml")
     assert tree.problems() == [
@@ -233,6 +274,7 @@ def test_print_config(tree: Tree) -> None:
             "interactive = false  # built in",
             "argv_bytes = 4096  # built in",
             "# ring_size is chosen by the number of CPUs  # built in",
+            'redact = ["default"]  # built in',
             "",
             "[messages]",
             f'7 = "VII"  # {drop_in}',

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from execwatchd.stream.decode import Record
 from execwatchd.stream.drain import Drain, Reader
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.redact import Redactor
 from tests.fakes.kernel import FakeJournal, FakeSource, FakeSources, KilledError
 from tests.fakes.native import fields
 from tests.fakes.records import pack, values
@@ -74,6 +75,20 @@ class TestReader:
         assert not reader.stalled
         assert delivered(journal) == [1, 2, 3, 4, 5]
         assert_balanced(source)
+
+    def test_what_waits_is_redacted_with_what_is_in_force_when_it_goes(self) -> None:
+        source, journal = FakeSource(), FakeJournal(room=0)
+        source.exec(*(pack(values(argv=b"x\0--token=hunter2\0")) for _ in range(3)))
+        seen: list[bytes] = []
+        Reader(source, Outbox(journal)).read()
+        assert b"hunter2" in source.ledger.held()
+        successor = Reader(source, Outbox(journal), lambda one: seen.append(one.argv))
+        successor.redact = Redactor(["default"])
+        journal.room = 2
+        read_all(successor, journal)
+        assert seen == [b"x\0--token=***\0"] * 3
+        assert not any(b"hunter2" in one for one in journal.entries)
+        assert {fields(one)["EXECWATCH_REDACTED"] for one in journal.entries} == {b"1"}
 
     def test_a_batch_yields(self) -> None:
         source, journal = FakeSource(), FakeJournal()

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Secrets on command lines: in no field of the journal, in the sandbox, over reloads and kills."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from execwatchd.kinds import Kind
+from tests.system.harness import Boot, Box, Entry, wait_until
+from tests.system.storm import ONLY_STORM, UID, at_rest, build, counters
+
+UNIT = "execwatchd.service"
+CONFIG = "/etc/execwatchd/execwatchd.toml.d/redact.toml"
+SECRET = "Qx7-hunter2-Z9"
+# each has it once; `true` and `sh` do nothing with it
+COMMANDS = {
+    "option": ("true", f"--password={SECRET}"),
+    "argument": ("true", "--token", SECRET),
+    "spaces": ("true", f"--passphrase=two words {SECRET}"),
+    "assignment": ("env", f"DB_PASSWORD={SECRET}", "true"),
+    "url": ("true", f"https://me:{SECRET}@host.example/path"),
+    "header": ("true", "-H", f"Authorization: Bearer {SECRET}"),
+    "shell": ("sh", "-c", f"true mysql -p'{SECRET}'; true"),
+    "line break": ("true", f"--password=one\n{SECRET}"),
+    "cut": ("true", "x" * 4073, f"--password={SECRET}"),
+}
+
+
+@pytest.fixture(scope="module")
+def watching(boot: Boot) -> Iterator[Box]:
+    box = boot(ONLY_STORM)
+    box.systemctl("start", UNIT)
+    yield box
+    print(box.run("journalctl", "-u", UNIT, "-p", "warning", "--no-pager", check=False).stdout)
+
+
+def exported(box: Box) -> str:
+    """The whole journal, every byte of every field."""
+    box.run("journalctl", "--sync")
+    return box.run("journalctl", "-o", "export", "--all", "--no-pager").stdout
+
+
+def configure(box: Box, text: str) -> None:
+    box.shell(f'mkdir -p $(dirname {CONFIG}); printf "%s" "$1" >{CONFIG}', text)
+    box.systemctl("reload", UNIT)
+
+
+def recorded(box: Box, *command: str) -> Entry:
+    """The entry of the last exec of a run of this command."""
+    box.run(*command, uid=UID)
+    at_rest(box)
+    return max(
+        box.journal("-u", UNIT, f"EXECWATCH_UID={UID}"), key=lambda one: int(one["EXECWATCH_TIMESTAMP"])
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_field_has_it(watching: Box, name: str) -> None:
+    entry = recorded(watching, *COMMANDS[name])
+    redacted = [one for one in watching.journal("-u", UNIT) if one.get("EXECWATCH_REDACTED") == "1"]
+    assert redacted
+    assert SECRET not in exported(watching)
+    assert SECRET[:4] not in exported(watching)
+    if name != "assignment":  # of which the last is true's own
+        assert "***" in entry["MESSAGE"]
+        assert int(entry["EXECWATCH_ARGC"]) == len(COMMANDS[name])
+
+
+def test_what_has_none_is_as_it_was(watching: Box) -> None:
+    entry = recorded(watching, "true", "-p22", "mkdir -p foo")
+    assert entry["EXECWATCH_CMDLINE"] == "true -p22 'mkdir -p foo'"
+    assert "EXECWATCH_REDACTED" not in entry
+
+
+def test_a_reload_takes_effect_at_once(watching: Box) -> None:
+    configure(watching, "redact = ['^--pin[= \\n](\\d+)$']")
+    assert recorded(watching, "true", "--pin", "1234")["EXECWATCH_ARGV"] == "true\0--pin\0***\0"
+    assert recorded(watching, "true", "--token=x")["EXECWATCH_ARGV"] == "true\0--token=x\0"
+    configure(watching, "redact = false")
+    assert recorded(watching, "true", "--pin=1234")["EXECWATCH_ARGV"] == "true\0--pin=1234\0"
+    configure(watching, "redact = ['default', '^--pin=(.*)']")
+    entry = recorded(watching, "true", "--pin=1234", "--token=x")
+    assert entry["EXECWATCH_ARGV"] == "true\0--pin=***\0--token=***\0"
+
+
+def test_a_bad_pattern_is_rejected_and_the_old_ones_stay(watching: Box) -> None:
+    configure(watching, "redact = ['default', '^--pin=(.*)']")
+    configure(watching, "redact = ['default', 'ok', '(?<!x)y']")
+    rejected = f"MESSAGE_ID={Kind.CONFIG_REJECTED.value}"
+    (entry,) = wait_until(lambda: watching.journal("-u", UNIT, rejected), "the rejection")
+    problem = f"{CONFIG}: redact.2: the pattern '(?<!x)y': invalid perl operator: (?<!"
+    assert entry["EXECWATCH_REASON"] == problem
+    checked = watching.run("execwatchd", "--check-config", check=False)
+    assert checked.returncode == 78
+    assert problem in checked.stderr
+    assert recorded(watching, "true", "--pin=1234")["EXECWATCH_ARGV"] == "true\0--pin=***\0"
+
+
+def test_what_was_held_by_a_killed_daemon_is_redacted_by_the_next(watching: Box, layers: Path) -> None:
+    layers.chmod(0o755)
+    (layers / "redact").mkdir()
+    storm = build(layers / "redact")
+    configure(watching, "redact = true")
+    watching.shell("kill -STOP $(pidof systemd-journald)")
+    try:
+        storm.run(f"--token={SECRET}", 3000)
+        waiting = counters(watching)
+        watching.systemctl("kill", "--signal=KILL", UNIT)
+    finally:
+        watching.shell("kill -CONT $(pidof systemd-journald)")
+    answers = ("get-property", "org.execwatch1", "/org/execwatch1", "org.execwatch1.Manager", "Version")
+    wait_until(lambda: not watching.busctl(*answers, check=False).returncode, "the next daemon")
+    total = at_rest(watching)
+    assert waiting["RingFill"]
+    assert total["Forwarded"] > waiting["Forwarded"]
+    assert exported(watching).count("--token=***") >= total["Forwarded"] - waiting["Forwarded"]
+    assert SECRET[:4] not in exported(watching)
