@@ -87,6 +87,7 @@ def _pair(names: str, options: str, separator: str = ":") -> Kind:
     return _command(names, arguments, rf"[\s\0](?-i:{options})[ \t=]*[\"']?{user}([^\s\0\"']+)")
 
 
+_HEADER = r"[\w-]*(?:access|api|auth|functions|secret|subscription)-key|(?:\w+-)+(?:password|secret|token)"
 _NAMED = (
     # --password=secret, --env=TOKEN=secret, -Dx.password=secret, TOKEN=secret
     Rule(rf"^(?:--?[\w-]+=)?{NAME}=(.+)"),
@@ -96,11 +97,11 @@ _NAMED = (
     Rule(rf"^--?{NAME}\n([^-\n].*)", unless=_SWITCH),
     Rule(rf"[\s\0\"'(]--?{NAME}[ \t]+{_WORD}", word=True, unless=_SWITCH),
     # {"password": "secret"}
-    Rule(rf"[\"']{NAME}\\?[\"']\s*:\s*\\?[\"]((?:\\[^\"\n]|[^\"\\\n])+)"),
+    Rule(rf"[\"']{NAME}\\?[\"']\s*:\s*\\?(?:\"((?:\\[^\"\n]|[^\"\\\n])+)|'([^'\n]+))"),
     # X-Auth-Token: secret
-    Rule(r"(?:^|-H|[\s\0=\"'])(?:\w+-)+(?:key|password|secret|token):[ \t]*([^\s\0\"']+)", word=True),
+    Rule(rf"(?:^|-H|[\s\0=\"'])(?:{_HEADER}):[ \t]*([^\s\0\"']+)", word=True),
     # ALTER USER u PASSWORD 'secret'
-    Rule(r"\bpassword[\s\0]*[=(]?[\s\0]*'([^'\n]+)"),
+    Rule(r"\bpassword(?:[\s\0]+|[\s\0]*[=(][\s\0]*)'([^'\n]+)"),
 )  # fmt: skip
 _AUTHORIZATION = (
     r"\b(?:proxy-)?authorization:[ \t]*(?:(?:aws4-hmac-sha256|apikey|basic|bearer|digest|negotiate|token)"
@@ -122,7 +123,7 @@ _MYSQL = (
 KINDS: tuple[Kind, ...] = (
     Kind(
         r"pass|secret|token|bearer|(?:api|access|secret|auth|account|encryption)[-_.]?key"
-        r"|-key:|private_key|mysql_pwd|rediscli_auth",
+        r"|(?:functions|subscription)-key|private_key|mysql_pwd|rediscli_auth",
         _NAMED,
     ),
     Kind("authorization:", (Rule(_AUTHORIZATION, word=True),)),

@@ -19,8 +19,8 @@ _MEMORY = 2 << 20  # bytes that a pattern may take; beyond, RE2 is slower, and l
 
 # Each argument a line, so that `.` stays in it, and a line break inside one a NUL: of the same length.
 _LINES = bytes.maketrans(b"\0\n", b"\n\0")
-# `sh -c` and its script; an option or a single word behind -c is none
-_SCRIPT = re.compile(rb"^(-[A-Za-z]{0,5}c)\n(?=[^-\n][^\n]*?[ \t\0;])", re.MULTILINE)
+# `sh -c` and its script; an option behind -c, or a single word, is none
+_SCRIPT = re.compile(rb"^(-[A-Za-z]{0,5}c)\n(?=[^-\n][^\n]*?[ \t\0;=])", re.MULTILINE)
 _ARGUMENT = re.compile(rb"[^\0]+")
 
 Span = tuple[int, int]

@@ -125,6 +125,7 @@ curl "https://host/?user=me&access_token=«x»&page=2"
 curl -d "user=me&password=«x»" https://host/
 curl -d '{"user": "me", "password": "«x y»", "n": 1}' https://host/
 sh -c "curl -d '{\"token\":\"«x»\"}' https://host/"
+python3 -c "f({'user': 'me', 'password': '«x y»'}, n=1)"
 # headers
 curl -H "Authorization: Bearer «abc.def»" https://host/
 curl -H "authorization: «abc»" https://host/
@@ -134,6 +135,7 @@ curl -H "PRIVATE-TOKEN: «k»" https://host/
 curl -HX-Auth-Token:«k» https://host/
 curl -H "Cookie: «session=abc; other=1»" https://host/
 sh -c "curl -H 'Authorization: Bearer «abc»' https://host/"
+curl -H "Ocp-Apim-Subscription-Key: «k»" https://host/
 http https://host/ "Authorization:Bearer «abc»"
 # text that says what it is
 psql -c "ALTER USER me WITH PASSWORD '«x y»'"
@@ -233,6 +235,9 @@ useradd -m bob
 ssh -o PasswordAuthentication=no host
 ssh -i key host
 psql -c "SELECT password FROM users"
+psql -c "SELECT x FROM t WHERE k IN ('password', 'name')"
+sh -c TOKEN=$X
+echo "Public-Key: (1024 bit)"
 mysql -e "SHOW TABLES"
 grep -r token= .
 sed s/password=.*/x/ file
