@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`make bench`: what the program in the kernel costs, an exec and every other system call, by option.
+"""`make bench`: what an exec costs in the kernel and every other system call, by option; and redaction.
 
 Kernel time is the kernel's own account (kernel.bpf_stats_enabled) of the programs' run time per exec. Other
 system calls are a loop of getppid(2), with and without, taking turns; the ratio of each pair counts.
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from execwatchd.control.values import Action
 from execwatchd.kernel.libbpf import program_info
+from tests.bench import redaction
 from tests.kernel.watch import DEFAULT, Watch, hand_over, watching
 
 ROUNDS = 9
@@ -112,6 +113,7 @@ def main() -> None:
         print(f"median (least to most) of {ROUNDS} rounds\n")
         with bpf_stats():
             table(f"kernel time per exec, {EXECS} a round", kernel_time(storm), print)
+        table("decoding and writing an entry", redaction.rows(ROUNDS, spread), print)
         table(f"another system call, with / without, {CALLS} a round", other_calls(loop), print)
 
 

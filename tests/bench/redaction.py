@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the daemon pays for `redact`, an exec, beside decoding it and writing its entry."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from execwatchd.stream.decode import Decoder
+from execwatchd.stream.entry import encode
+from execwatchd.stream.redact import Redactor
+from tests.fakes.records import pack, values
+
+TIMES = 2000
+COMMANDS = {
+    "ls -la": b"ls\0-la\0",
+    "1200 bytes": b"cc1\0-quiet\0-imultiarch\0x86_64-linux-gnu\0" * 30,
+    "curl URL": b"curl\0-s\0https://host/\0",
+    "curl -u": b"curl\0-u\0me:x\0https://host/\0",
+    "4 KiB, the worst": (b"mysql " * 700)[:4096],
+}
+PATTERNS = {"true": ["default"], "own": [r"^--pin[=\n]([0-9]+)$"]}
+
+
+def per_call(call: Callable[[], object]) -> float:
+    """µs."""
+    start = time.perf_counter_ns()
+    for _ in range(TIMES):
+        call()
+    return (time.perf_counter_ns() - start) / TIMES / 1000
+
+
+def rows(rounds: int, spread: Callable[[list[float], str], str]) -> Iterator[tuple[str, str]]:
+    decode = Decoder()
+    redactors = {name: Redactor(wanted) for name, wanted in PATTERNS.items()}
+    for name, argv in COMMANDS.items():
+        data = pack(values(argv=argv))
+        record = decode(data)
+        yield name, spread([per_call(lambda: encode(decode(data))) for _ in range(rounds)], "µs")  # noqa: B023
+        for key, redact in redactors.items():
+            taken = [per_call(lambda: redact(record)) for _ in range(rounds)]  # noqa: B023
+            yield f"  redact: {key}", spread(taken, "µs")
