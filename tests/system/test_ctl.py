@@ -61,7 +61,7 @@ def test_a_message_is_set_by_name_and_stands_in_the_log(daemon: Box) -> None:
     daemon.run("true", "for", "games", uid=uid)
     (line,) = logged(daemon, 1, "--user", "games", "--comm", "true")
     assert line[15:].split() == [line.split()[3], "games", "setpriv", "Hi", "games!", "true", "for", "games"]
-    assert [str(uid), "games", "Hi", "games!", "record", "state"] in map(
+    assert [str(uid), "games", "Hi", "games!", "record", "off", "state"] in map(
         str.split, ctl(daemon, "list").stdout.splitlines()
     )
     assert ctl(daemon, "unset", "games").returncode == 0
