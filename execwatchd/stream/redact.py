@@ -9,6 +9,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+import re2  # at the start, since a daemon from root's own checkout may not read it later
+
 from execwatchd.stream import patterns
 from execwatchd.stream.decode import REDACTED, Record
 
@@ -100,8 +102,6 @@ class _Regex:
     """One pattern, compiled for bytes. Raises ValueError."""
 
     def __init__(self, pattern: str, flags: str = "(?m)", *, capture: bool = True) -> None:
-        import re2  # noqa: PLC0415  nothing is loaded where nothing is to be redacted
-
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
         options.log_errors = False
