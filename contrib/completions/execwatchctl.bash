@@ -26,7 +26,7 @@ _execwatchctl_value() { # of the option before; false if that takes none
     --action) _execwatchctl_words record ignore ;;
     -D | --directory) mapfile -t COMPREPLY < <(compgen -d -- "${COMP_WORDS[COMP_CWORD]}") ;;
     -S | --since | -U | --until) _execwatchctl_words today yesterday now ;;
-    -n | --lines | --comm | --session | --pid | --namespace | --message | --interval | --max-lost) ;;
+    -n | --lines | --comm | --host | --session | --pid | --namespace | --message | --interval | --max-lost) ;;
     *) return 1 ;;
   esac
 }
@@ -54,7 +54,7 @@ _execwatchctl() {
       esac
       ;;
     log)
-      _execwatchctl_words --unit --user-unit --user --comm --session --pid --failed --since --until --boot \
+      _execwatchctl_words --unit --user-unit --user --comm --host --session --pid --failed --since --until --boot \
         --lines --follow --output --json --tree --directory --namespace --any-sender --help
       ;;
   esac

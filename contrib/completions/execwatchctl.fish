@@ -38,6 +38,7 @@ complete -c execwatchctl -n "$seen log" -s u -l unit -x -a '(__execwatchctl_unit
 complete -c execwatchctl -n "$seen log" -l user-unit -x -a '(__execwatchctl_units --user)' -d 'In this user unit'
 complete -c execwatchctl -n "$seen log" -l user -x -a '(__fish_complete_users)' -d 'By this user'
 complete -c execwatchctl -n "$seen log" -l comm -x -d 'By a program of this name, or of it'
+complete -c execwatchctl -n "$seen log" -l host -x -d 'On this host'
 complete -c execwatchctl -n "$seen log" -l session -x -d 'In this audit session'
 complete -c execwatchctl -n "$seen log" -l pid -x -a '(__fish_complete_pids)' -d 'By this process'
 complete -c execwatchctl -n "$seen log" -l failed -d 'Only those that failed'

@@ -162,6 +162,7 @@ def _filters(add: _Add) -> None:
     add("--session", **several, type=_natural, metavar="N", help="in this audit session")
     text = "by this process; with --tree, its descendants too"
     add("--pid", **several, type=_natural, metavar="PID", help=text)
+    add("--host", **several, metavar="NAME", help="on this host, where the journal has several")
     add("--failed", action="store_true", help="only those that failed")
 
 

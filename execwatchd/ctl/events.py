@@ -34,6 +34,7 @@ class Event:
     boot: str
     text: bytes
     fields: Mapping[str, bytes]
+    host: bytes = b""
 
     @property
     def is_missing(self) -> bool:
@@ -65,6 +66,8 @@ class Event:
     def as_json(self) -> dict[str, Any]:
         """The event's fields by lower-case names; text that isn't UTF-8 is a list of byte values."""
         shown: dict[str, Any] = {"kind": self.kind, "time": self.time.isoformat(timespec="microseconds")}
+        if self.host:
+            shown["host"] = _text(self.host)
         if self.is_missing:
             shown["text"] = _text(self.text)
         for name in NUMBERS:
@@ -97,7 +100,8 @@ def event(entry: Entry) -> Event | None:
         return None
     fields = {name.removeprefix(PREFIX): raw for name, raw in entry.fields.items() if name.startswith(PREFIX)}
     boot = entry.fields.get("_BOOT_ID", b"").decode("ascii", "replace")
-    return Event(kind, _happened(entry, fields), boot, entry.fields.get("MESSAGE", b""), fields)
+    text, host = entry.fields.get("MESSAGE", b""), entry.fields.get("_HOSTNAME", b"")
+    return Event(kind, _happened(entry, fields), boot, text, fields, host)
 
 
 def _happened(entry: Entry, fields: Mapping[str, bytes]) -> int:

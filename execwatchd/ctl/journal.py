@@ -4,7 +4,7 @@
 import os
 import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,38 @@ _Fields = Mapping[str, Any]  # as systemd-python returns an entry; empty: there 
 
 OUR_NAMESPACE = "execwatchd"  # as contrib/systemd's drop-in for a journal of our own names it
 _INCLUDE_DEFAULT_NAMESPACE = 1 << 5  # SD_JOURNAL_INCLUDE_DEFAULT_NAMESPACE of sd-journal.h
-_RAW = ("MESSAGE", "MESSAGE_ID", "_BOOT_ID", *(PREFIX + name for name in (*NUMBERS, *TEXTS)))
+_RAW = (
+    "MESSAGE",
+    "MESSAGE_ID",
+    "_BOOT_ID",
+    "_MACHINE_ID",
+    "_HOSTNAME",
+    *(PREFIX + name for name in (*NUMBERS, *TEXTS)),
+)
 _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_RAW, bytes),
     "__REALTIME_TIMESTAMP": int,
     "__MONOTONIC_TIMESTAMP": lambda stamp: stamp[0],
 }
+_EXEC = "_MACHINE_ID", "_BOOT_ID", "EXECWATCH_PID", "EXECWATCH_TIMESTAMP"  # no two execs share all of them
 _PLACES = Path("/var/log/journal"), Path("/run/log/journal")
 
 
 class SystemdJournal:
     """`ports.Journal` on sd-journal; `hangup` is a descriptor whose hang-up ends a following reader."""
 
-    def __init__(self, reader: journal.Reader, files: Sequence[Path], hangup: int | None = None) -> None:
-        self._reader = reader
+    def __init__(
+        self, open_reader: Callable[[], journal.Reader], files: Sequence[Path], hangup: int | None = None
+    ) -> None:
+        self._reader = open_reader()
         self._files = files
         self._hangup = hangup
+        self._doubles = Doubles(open_reader)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._doubles.close()
+        self._reader.close()
 
     def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
         """The entries in their order; a following reader calls `before_wait` each time it has no more."""
@@ -44,7 +60,8 @@ class SystemdJournal:
                 entry = _entry(fields)
                 if query.until is not None and entry.realtime > query.until:
                     return
-                yield entry
+                if not self._doubles.has(entry, fields["__CURSOR"]):
+                    yield entry
                 fields = self._next()
             before_wait()
             if not query.follow or not self._wait():
@@ -119,18 +136,62 @@ class SystemdJournal:
         return self._hangup not in ready
 
 
+class Doubles:
+    """Entries that a host sent twice to a collector, as it does after a request that was broken off.
+
+    The copies have all in common, the time included. A host's entries come in the order of their times, so only
+    one that steps back can be a copy; whether it is, the journal itself knows.
+    """
+
+    def __init__(self, open_reader: Callable[[], journal.Reader]) -> None:
+        self._open_reader = open_reader
+        self._reader: journal.Reader | None = None
+        self._latest: dict[tuple[bytes, bytes], int] = {}
+
+    def has(self, entry: Entry, cursor: str) -> bool:
+        """Whether the same entry came before, further up in the journal."""
+        source = entry.fields.get("_MACHINE_ID", b""), entry.fields.get("_BOOT_ID", b"")
+        latest = self._latest.get(source, -1)
+        self._latest[source] = max(latest, entry.monotonic)
+        return entry.monotonic <= latest and self._first(entry) not in (None, cursor)
+
+    def close(self) -> None:
+        """Close what was opened to look."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def _first(self, entry: Entry) -> str | None:
+        """The cursor of the first copy of the entry."""
+        if self._reader is None:
+            self._reader = self._open_reader()
+        self._reader.flush_matches()
+        terms = _EXEC if "EXECWATCH_TIMESTAMP" in entry.fields else (*_EXEC[:2], "MESSAGE_ID", "MESSAGE")
+        for name in terms:
+            if name in entry.fields:
+                self._reader.add_match(name.encode() + b"=" + entry.fields[name])
+        self._reader.seek_head()
+        while fields := self._reader.get_next():
+            if _entry(fields) == entry:
+                return str(fields["__CURSOR"])
+        return None
+
+
 @contextmanager
 def open_journal(source: Source, hangup: int | None = None) -> Iterator[SystemdJournal]:
     """Open the journal files of the source."""
     directory = source.directory
     try:
-        reader = journal.Reader(**_arguments(source), converters=_CONVERTERS)
+        found = SystemdJournal(
+            lambda: journal.Reader(**_arguments(source), converters=_CONVERTERS),
+            [Path(directory)] if directory else _PLACES,
+            hangup,
+        )
     except OSError as error:
         raise Failure(
             f"cannot read the journal{' in ' + directory if directory else ''}: {error.strerror}"
         ) from None
-    with reader:
-        yield SystemdJournal(reader, [Path(directory)] if directory else _PLACES, hangup)
+    with closing(found):
+        yield found
 
 
 def _arguments(source: Source) -> dict[str, Any]:

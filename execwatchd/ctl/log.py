@@ -22,7 +22,7 @@ def run(options: Namespace, tools: Tools) -> int:
         if options.tree:
             count = treeview.show(events, options.pid, tools.console, as_json=options.output == "json")
         else:
-            count = _print(events, options.output, tools.console)
+            count = _print(events, options, tools.console)
         if not count and not journal.readable():
             hint = "be root, or in the group adm or systemd-journal"
             raise Failure("no system journal here that you may read", hint)
@@ -43,8 +43,8 @@ def _events(journal: Journal, wanted: Query, before_wait: Callable[[], object]) 
     return (one for one in found if one is not None)
 
 
-def _print(events: Iterator[Event], output: str, console: Console) -> int:
-    printer = _printer(output, console)
+def _print(events: Iterator[Event], options: Namespace, console: Console) -> int:
+    printer = _printer(options.output, console, options.directory)
     count = 0
     for one in events:
         console.line(printer(one))
@@ -52,11 +52,11 @@ def _print(events: Iterator[Event], output: str, console: Console) -> int:
     return count
 
 
-def _printer(output: str, console: Console) -> _Printer:
+def _printer(output: str, console: Console, directory: str | None) -> _Printer:
     if output == "json":
         return lambda one: dump(one.as_json())
     if output == "cat":
         return lambda one: printable(one.text)
     if output == "argv":
         return shown.command
-    return shown.Short(console)
+    return shown.Short(console, hosts=directory is not None)

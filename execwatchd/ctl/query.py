@@ -25,6 +25,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 def query(options: Namespace, journal: Journal) -> Query:
     """The query of these options; `--boot -1` and the like need the journal's own list of boots."""
     clauses = [*sender(options.any_sender, options.directory), _kinds(options), *_filters(options)]
+    if options.host:
+        clauses.append(tuple(b"_HOSTNAME=" + os.fsencode(host) for host in options.host))
     if options.boot is not None:
         clauses.append((f"_BOOT_ID={_boot(options, journal)}".encode(),))
     lines = (

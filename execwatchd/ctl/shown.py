@@ -23,6 +23,7 @@ class Layout:
     message: int
 
 
+_HOST = 12
 _WIDE = Layout("%b %d %H:%M:%S", 7, 10, 15, 20)
 _MIDDLE = Layout("%H:%M:%S", 7, 8, 10, 14)
 _NARROW = Layout("%H:%M:%S", 7, 0, 8, 0)
@@ -59,16 +60,21 @@ def clip(text: str, room: int | None) -> str:
 
 
 class Short:
-    """Prints events in the columns that fit the console: time, pid, user, comm, message, command."""
+    """Prints events in the columns that fit the console: time, pid, user, comm, message, command.
 
-    def __init__(self, console: Console) -> None:
+    With `hosts` each line has the host's name too.
+    """
+
+    def __init__(self, console: Console, *, hosts: bool = False) -> None:
         self._console = console
         self._layout = layout(console.width)
+        self._hosts = hosts and self._layout.user > 0
 
     def __call__(self, one: Event) -> str:
         """One line, cut to the console's width where it has one."""
         if one.is_missing:
-            text = f"{one.time:{self._layout.time}} -- {printable(one.text)}"
+            host = f"{word(one.host)} " if self._hosts else ""
+            text = f"{one.time:{self._layout.time}} {host}-- {printable(one.text)}"
             return self._console.paint(clip(text, self._console.width), "yellow", "bold")
         cells = self._cells(one)
         used = sum(width(cell) + 1 for cell, _ in cells)
@@ -80,7 +86,10 @@ class Short:
         columns = self._layout
         pid = one.number("PID")
         number = pad("-" if pid is None else str(pid), columns.pid, right=True)
-        cells = [(f"{one.time:{columns.time}}", "dim"), (number, "")]
+        cells = [(f"{one.time:{columns.time}}", "dim")]
+        if self._hosts:
+            cells.append((self._column(word(one.host), _HOST), ""))
+        cells.append((number, ""))
         for text, cells_wide, style in (
             (user(one.number("UID")), columns.user, "cyan"),
             (word(one.fields.get("COMM", b"?")), columns.comm, ""),

@@ -49,31 +49,29 @@ class Forest:
     def __init__(self, pids: Collection[int] = ()) -> None:
         self.roots: list[Process] = []
         self._pids = frozenset(pids)
-        self._boot = ""
-        self._living: dict[int, Process] = {}
+        self._living: dict[tuple[bytes, str], dict[int, Process]] = {}  # by host and boot
 
     def add(self, one: Event) -> None:
         """Put the event where it belongs; one that comes again after a take-over is left out."""
         pid, ppid = one.number("PID"), one.number("PPID")
         if pid is None or ppid is None:
             return
-        if one.boot != self._boot:
-            self._boot, self._living = one.boot, {}
-        known = self._living.get(pid)
+        living = self._living.setdefault((one.host, one.boot), {})
+        known = living.get(pid)
         if known is None or not _same(known, ppid, one):
-            self._start(pid, ppid, one)
+            self._start(living, pid, ppid, one)
         elif _stamp(one) not in known.stamps:
             known.execs.append(one)
             known.stamps.add(_stamp(one))
 
-    def _start(self, pid: int, ppid: int, one: Event) -> None:
-        self._living.pop(pid, None)
-        parent = self._living.get(ppid)
+    def _start(self, living: dict[int, Process], pid: int, ppid: int, one: Event) -> None:
+        living.pop(pid, None)
+        parent = living.get(ppid)
         if parent is None and self._pids and not self._pids & {pid, ppid}:
             return
         process = Process(pid, ppid, parent, [one], {_stamp(one)})
         (self.roots if parent is None else parent.children).append(process)
-        self._living[pid] = process
+        living[pid] = process
 
 
 def _same(process: Process, ppid: int, one: Event) -> bool:

@@ -102,6 +102,24 @@ def test_cat_is_the_message_and_argv_the_command_line() -> None:
     assert one.lines == ["ls -la", "'/bin/a b'"]
 
 
+def _on(host: bytes, one: Entry) -> Entry:
+    return one._replace(fields={**one.fields, "_HOSTNAME": host})
+
+
+def test_hosts_of_a_fleet_are_told_apart() -> None:
+    one = rig(_on(b"web1", exec_entry(1, b"ls")), _on(b"web\x1b2", exec_entry(2, b"id")), _on(b"web1", LOST))
+    one.run("log", "-o", "json")
+    assert [json.loads(line)["host"] for line in one.lines] == ["web1", "web\x1b2", "web1"]
+    one.run("log", "--directory", "/collected", "-n", "2")
+    assert [line.split()[3] for line in one.lines] == ["web\\0332", "web1"]
+    one.run("log", "--directory", "/collected", "-n", "2", width=50)
+    assert "web" not in one.lines[0]
+    one.run("log", "--host", "web1", "-o", "cat")
+    assert len(one.lines) == 2
+    one.run("log", "--host", "web\x1b2", "-o", "argv")  # another host's losses don't matter here
+    assert one.lines == ["id"]
+
+
 def test_argv_says_where_arguments_were_cut() -> None:
     one = rig(exec_entry(1, b"ls", TRUNCATED=b"argv"), exec_entry(1, b"ls", TRUNCATED=b"filename"))
     one.run("log", "-o", "argv")

@@ -40,6 +40,16 @@ def story() -> Story:
     return Story()
 
 
+def test_hosts_that_take_turns_have_trees_of_their_own(story: Story) -> None:
+    for name in (b"bash", b"ls"):
+        for host in (b"one", b"two"):
+            pid, ppid, parent = (100, 90, b"sshd") if name == b"bash" else (101, 100, b"bash")
+            story.exec(pid, ppid, name, parent, parent)
+            last = story.entries.pop()
+            story.entries.append(last._replace(fields={**last.fields, "_HOSTNAME": host}))
+    assert story.shape() == [(0, 100, ["bash"]), (1, 101, ["ls"])] * 2
+
+
 def test_a_session_as_a_tree(story: Story) -> None:
     story.exec(100, 90, b"bash", b"sshd", b"sshd", UID=0)
     story.exec(101, 100, b"make", b"bash", b"bash")
