@@ -75,6 +75,7 @@ def _sources(prefix: str, vendored: Collection[str]) -> Iterator[tuple[Path, str
     for drop_in in sorted((units / "execwatchd.service.d").iterdir()):
         yield drop_in, f"{share}/execwatchd/execwatchd.service.d/{drop_in.name}"
     yield units / "journald@execwatchd.conf", f"{share}/execwatchd/journald@execwatchd.conf"
+    yield from _tree(units / "fleet", f"{share}/execwatchd/fleet")
     yield ROOT / "contrib/execwatchd.toml", CONFIG
     bus = ROOT / "packaging/dbus"
     # Both bus implementations read /usr/share and /etc only; in /usr/share are the distribution's own.

@@ -2,6 +2,7 @@
 """What systemd and journald are given is valid, and agrees with the code."""
 
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -50,6 +51,21 @@ def test_a_drop_in_is_valid(unit: Path, drop_in: Path) -> None:
     directory = unit.with_name("execwatchd.service.d")
     directory.mkdir()
     (directory / drop_in.name).write_text(drop_in.read_text())
+    assert run("systemd-analyze", "verify", "--man=no", unit) == ""
+
+
+@pytest.mark.parametrize("drop_in", sorted((UNITS / "fleet").glob("*.d/*.conf")), ids=lambda p: p.parent.stem)
+def test_a_drop_in_of_the_fleet_is_valid(drop_in: Path, tmp_path: Path) -> None:
+    for unit in Path("/usr/lib/systemd/system").glob("systemd-journal-[ru]*"):
+        shutil.copy(unit, tmp_path)
+    shutil.copytree(drop_in.parent, tmp_path / drop_in.parent.name)
+    assert run("systemd-analyze", "verify", "--man=no", tmp_path / drop_in.parent.stem) == ""
+
+
+@pytest.mark.parametrize(
+    "unit", sorted((UNITS / "fleet").glob("journal-remote-*")), ids=lambda path: path.name
+)
+def test_a_unit_of_the_fleet_is_valid(unit: Path) -> None:
     assert run("systemd-analyze", "verify", "--man=no", unit) == ""
 
 

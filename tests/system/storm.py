@@ -14,13 +14,20 @@ from pathlib import Path
 from tests.system.harness import Box, wait_until
 
 UID = 40000 + os.getpid() % 20000  # two test runs on one kernel must not see each other's
-ONLY_STORM = f"""\
+
+
+def only(uid: int) -> str:
+    """Prepares a box that records this user's execs and no other's."""
+    return f"""\
 mkdir -p $R/etc/execwatchd/execwatchd.toml.d
 cat >$R/etc/execwatchd/execwatchd.toml.d/storm.toml <<T
 default_action = "ignore"
-actions = {{ {UID} = "record" }}
+actions = {{ {uid} = "record" }}
 T
 """
+
+
+ONLY_STORM = only(UID)
 _COUNTERS = ("Seen", "Forwarded", "Ignored", "Lost", "RingFill")
 
 
@@ -35,8 +42,8 @@ class Storm:
             [self._program, str(count), str(pause_us), tag], user=uid, group=uid, extra_groups=[]
         )
 
-    def run(self, tag: str, count: int) -> None:
-        assert self.start(tag, count).wait() == 0
+    def run(self, tag: str, count: int, uid: int = UID) -> None:
+        assert self.start(tag, count, uid=uid).wait() == 0
 
 
 def build(directory: Path) -> Storm:
