@@ -25,32 +25,32 @@ NAMES = "one", "two"
 COLLECTOR = "collector.test"
 
 
-def _openssl(directory: Path, *arguments: str) -> None:
-    done = subprocess.run(("openssl", *arguments), cwd=directory, capture_output=True, text=True, check=False)
+def _certificate(place: Path, name: str, *options: str) -> None:
+    """A new key and its certificate, NAME.key and NAME.pem, by the commands of docs/fleets.md."""
+    new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "3650")
+    files = ("-keyout", f"{name}.key", "-out", f"{name}.pem")
+    command = ("openssl", "req", "-x509", *new, *files, *options)
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def _signed(place: Path, name: str, authority: str) -> None:
+    extensions = ("-addext", f"subjectAltName=DNS:{name}", "-addext", "basicConstraints=critical,CA:FALSE")
+    signer = ("-CA", f"{authority}.pem", "-CAkey", f"{authority}.key")
+    _certificate(place, name, "-subj", f"/CN={name}", *extensions, *signer)
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For each machine a directory with ca.pem, cert.pem and key.pem, by the commands of docs/fleets.md."""
+    """An authority, `ca`, and what it signed for each machine; and two that it did not sign."""
     place = tmp_path_factory.mktemp("certificates")
-    elliptic = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650")
-    authority = ("-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Fleet")
-    _openssl(place, "req", "-x509", *elliptic, *authority)
-    _openssl(
-        place,
-        "req",
-        "-x509",
-        *elliptic,
-        *("-keyout", "strange.key", "-out", "strange.pem", "-subj", "/CN=one"),
-    )
+    _certificate(place, "ca", "-subj", "/CN=Fleet")
     for name in (COLLECTOR, *NAMES):
-        machine = place / name
-        machine.mkdir()
-        (machine / "ca.pem").write_bytes((place / "ca.pem").read_bytes())
-        files = ("-keyout", f"{name}/key.pem", "-out", f"{name}/cert.pem", "-subj", f"/CN={name}")
-        signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", f"subjectAltName=DNS:{name}")
-        _openssl(place, "req", "-x509", *elliptic, *files, *signed)
+        _signed(place, name, "ca")
+    _certificate(place, "stranger", "-subj", "/CN=one")
+    _signed(place, "forged", "one")
+    with (place / "forged.pem").open("a") as chain:
+        chain.write((place / "one.pem").read_text())
     return place
 
 
@@ -107,17 +107,17 @@ def _ip(box: Box, *arguments: str) -> None:
     subprocess.run(("nsenter", "-t", str(box.pid1), "-n", "ip", *arguments), check=True)
 
 
-def _give_keys(box: Box, machine: Path) -> None:
+def _give_keys(box: Box, certificates: Path, name: str) -> None:
     box.run("mkdir", "-p", KEYS)
-    for key in machine.iterdir():
-        copy = box.path(f"{KEYS}/{key.name}")
-        copy.write_bytes(key.read_bytes())
+    for source, target in (("ca.pem", "ca.pem"), (f"{name}.pem", "cert.pem"), (f"{name}.key", "key.pem")):
+        copy = box.path(f"{KEYS}/{target}")
+        copy.write_bytes((certificates / source).read_bytes())
         copy.chmod(0o600)
 
 
 def _collector(boot: Boot, certificates: Path) -> Box:
     box = boot()
-    _give_keys(box, certificates / COLLECTOR)
+    _give_keys(box, certificates, COLLECTOR)
     box.shell(f"cp -r {SHARE}/fleet/*-remote* /etc/systemd/system/ && cp {SHARE}/fleet/stunnel.conf {KEYS}/")
     box.systemctl("daemon-reload")
     box.systemctl("start", "journal-remote-tls")
@@ -132,7 +132,7 @@ def _host(boot: Boot, certificates: Path, collector: Box, number: int) -> Host:
     for machine, interface, end in ((collector, link, 1), (box, "uplink", 2)):
         _ip(machine, "address", "add", f"10.0.{number}.{end}/24", "dev", interface)
         _ip(machine, "link", "set", interface, "up")
-    _give_keys(box, certificates / name)
+    _give_keys(box, certificates, name)
     box.run("cp", f"{SHARE}/journald@execwatchd.conf", "/etc/systemd/")
     box.shell(f"cp -r {SHARE}/fleet/systemd-journal-upload.service.d /etc/systemd/system/")
     address, patience = (
@@ -227,18 +227,44 @@ def test_the_log_tells_hosts_apart(fleet: Fleet, storm: Storm) -> None:
         assert all(f" {host.box.name} " in line for line in lines)
 
 
+def test_other_users_of_the_collector_are_kept_out(fleet: Fleet) -> None:
+    connect = "import socket; socket.socket(socket.AF_UNIX).connect('/run/journal-remote.socket')"
+    for command in (("ls", REMOTE), ("/usr/bin/python3", "-c", connect)):
+        assert fleet.collector.run(*command, check=False).returncode == 0
+        assert "Permission denied" in fleet.collector.run(*command, uid=1, check=False).stderr
+
+
+def test_the_collector_can_delete_old_entries(fleet: Fleet) -> None:
+    box, unit = fleet.collector, "journal-remote-vacuum.service"
+    old, new = (
+        f"{REMOTE}/fleet{archived}.journal" for archived in (f"@{'0' * 32}-{'0' * 16}-{'0' * 16}", "")
+    )
+    box.run("cp", "-p", new, old)
+    box.systemctl("start", unit)
+    assert box.path(old).exists()
+    box.shell(f"sed -i s/=50G/=1/ /etc/systemd/system/{unit} && systemctl daemon-reload")
+    box.systemctl("start", unit)
+    assert not box.path(old).exists()
+    assert box.path(new).exists()
+
+
 def test_only_the_daemons_own_entries_are_sent(fleet: Fleet) -> None:
     units = fleet.collector.run("journalctl", "-D", REMOTE, "-F", "_SYSTEMD_UNIT").stdout.split()
     assert set(units) <= {"execwatchd.service", "systemd-journald@execwatchd.service"}
 
 
-def test_a_key_of_another_authority_opens_nothing(fleet: Fleet, certificates: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"), [("stranger", "self-signed certificate"), ("forged", "invalid CA certificate")]
+)
+def test_who_has_no_key_of_the_authority_gets_nothing_in(
+    fleet: Fleet, certificates: Path, name: str, why: str
+) -> None:
     box, upload = fleet.hosts[0].box, "/usr/lib/systemd/systemd-journal-upload"
     box.shell("logger intruder && journalctl --sync")
-    for name in ("strange.key", "strange.pem"):
-        box.path(f"/root/{name}").write_bytes((certificates / name).read_bytes())
-    options = ("--key=/root/strange.key", "--cert=/root/strange.pem", f"--trust={KEYS}/ca.pem", "--follow=no")
-    done = box.run(upload, *options, check=False)
-    assert done.returncode == 1
-    assert "unknown ca" in done.stderr
+    for suffix in ("key", "pem"):
+        box.path(f"/root/{name}.{suffix}").write_bytes((certificates / f"{name}.{suffix}").read_bytes())
+    options = (f"--key=/root/{name}.key", f"--cert=/root/{name}.pem", f"--trust={KEYS}/ca.pem", "--follow=no")
+    assert box.run(upload, *options, check=False).returncode == 1
+    said = [entry["MESSAGE"] for entry in fleet.collector.journal("-u", "journal-remote-tls")]
+    assert any(line.endswith(f"CERT: Pre-verification error: {why}") for line in said), said
     assert fleet.collector.journal("-D", REMOTE, "MESSAGE=intruder") == []
