@@ -139,8 +139,8 @@ class SystemdJournal:
 class Doubles:
     """Entries that a host sent twice to a collector, as it does after a request that was broken off.
 
-    The copies have all in common, the time included. A host's entries come in the order of their times, so only
-    one that steps back can be a copy; whether it is, the journal itself knows.
+    The copies have all in common, the time included. A host's entries come in the order of their times, so
+    only one that steps back can be a copy; whether it is, the journal itself knows.
     """
 
     def __init__(self, open_reader: Callable[[], journal.Reader]) -> None:
