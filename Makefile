@@ -13,6 +13,9 @@ PYTHON = .venv/bin/python -sP
 PYTEST = .venv/bin/python -sP -m pytest --no-skips $(ARGS)
 # in this order: the quick ones first
 TIERS = $(wildcard $(addprefix tests/,lint unit bus kernel system packages))
+ifeq ($(shell uname -m),x86_64)
+TIERS += tests/matrix
+endif
 STAGE = /usr/bin/python3 -I packaging/stage.py
 
 .PHONY: help
@@ -33,6 +36,16 @@ run: root ## install what is missing and watch in the foreground until Ctrl-C
 test: root ## install what is missing and run every test, those on a real systemd included
 	@packaging/bootstrap test
 	@exec $(PYTEST) $(TIERS)
+
+.PHONY: test-packages
+test-packages: root ## build packages and try them on clean releases: a part of test
+	@packaging/bootstrap test
+	@exec $(PYTEST) tests/packages
+
+.PHONY: test-matrix
+test-matrix: root ## the main job on every kernel of the matrix, emulated; test takes the oldest only
+	@packaging/bootstrap test
+	@exec $(PYTEST) --all-kernels tests/matrix
 
 .PHONY: lint
 lint: ## style, types, unit files and the like

@@ -20,6 +20,7 @@ OUR_PROGRAMS = {name[:15] for name in (*RAW_TRACEPOINTS.values(), *FAILURE_TRACE
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test fails the run")
+    parser.addoption("--all-kernels", action="store_true", help="not only the oldest kernel of tests/matrix")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -69,7 +69,7 @@ def tools() -> Path:
 def _root(name: str, suite: str, include: str, *options: str) -> Path:
     recipe = ("mmdebstrap", "--quiet", "--variant=minbase", f"--include={include}", *options, suite)
     made = CACHE / f"{name}-{_digest(' '.join(recipe))}"
-    with _lock():
+    with locked():
         if not made.exists():
             for old in CACHE.glob(f"{name}-*"):
                 shutil.rmtree(old)
@@ -83,7 +83,7 @@ def wheels(release: Release) -> Path:
     """What packaging/*.lock names, for the release's Python: in its root, nothing comes from a network."""
     locks = [REPOSITORY / f"packaging/{name}.lock" for name in LOCKS]
     made = CACHE / f"wheels-{release.python}-{_digest(''.join(lock.read_text() for lock in locks))}"
-    with _lock():
+    with locked():
         if not made.exists():
             for old in CACHE.glob(f"wheels-{release.python}-*"):
                 shutil.rmtree(old)
@@ -106,8 +106,8 @@ def _digest(text: str) -> str:
 
 
 @contextmanager
-def _lock() -> Iterator[None]:
-    """Two sessions at once make one root."""
+def locked() -> Iterator[None]:
+    """Two sessions at once make a thing once; what one that was killed left is removed."""
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -117,17 +117,20 @@ def _lock() -> Iterator[None]:
 
 
 def _sources(suite: str) -> list[str]:
+    security = mirror("Debian-Security", "http://security.debian.org/debian-security")
+    return [
+        f"deb {mirror()} {suite} main",
+        f"deb {mirror()} {suite}-updates main",
+        f"deb {security} {suite}-security main",
+    ]
+
+
+def mirror(label: str = "Debian", default: str = "http://deb.debian.org/debian") -> str:
     """From where this host gets Debian's packages, if it does; else from where everybody does."""
     options = ("indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages", "Origin: Debian")
     shown = run("apt-get", *options) if shutil.which("apt-get") else ""
-    found = dict(reversed([line.split(" ", 1) for line in shown.splitlines()]))
-    mirror = found.get("Debian", "http://deb.debian.org/debian")
-    security = found.get("Debian-Security", "http://security.debian.org/debian-security")
-    return [
-        f"deb {mirror} {suite} main",
-        f"deb {mirror} {suite}-updates main",
-        f"deb {security} {suite}-security main",
-    ]
+    lines = [line.split(" ", 1) for line in shown.splitlines()]
+    return next((uri for name, uri in lines if name == label), default)
 
 
 def in_root(root: Path, layer: Path, *command: str) -> str:
