@@ -484,6 +484,17 @@ int enter_execveat(struct sys_enter *ctx)
   return 0;
 }
 
+/* a string with its NUL, its length; 0 if it can't be read */
+static __always_inline u64 user_string(char *to, u32 size, u64 from)
+{
+  *to = 0;
+  u64 length = bpf_probe_read_user_str(to, size, (void *)from);
+  u64 below = length - 1;
+  asm volatile("" : "+r"(below)); /* no branch: in a loop, it would be one more each time for the verifier */
+  length += below >> 63; /* kernels before 6.15 say 0 of an empty string, and not 1 */
+  return BOUNDED(length, size);
+}
+
 /* the arguments by the caller's own array of pointers, as far as both can be read */
 static __always_inline u64 put_user_argv(struct record *record, char *to, u64 argv)
 {
@@ -501,7 +512,7 @@ static __always_inline u64 put_user_argv(struct record *record, char *to, u64 ar
     asm volatile("" : "+r"(used));
     u64 length = 0;
     if (used < ARGV_BYTES) /* one more than is kept: what fits exactly isn't cut */
-      length = BOUNDED(bpf_probe_read_user_str(to + used, ARGV_BYTES + 1, (void *)argument), ARGV_BYTES + 1);
+      length = user_string(to + used, ARGV_BYTES + 1, argument);
     if (!length) {
       record->flags |= TRUNCATED_ARGV;
       break;
@@ -556,7 +567,7 @@ int exit_execve(struct sys_exit *ctx)
   put_caller(record, task); /* it failed past the point of no return: comm is the new one already */
 
   char *data = scratch->data;
-  u64 used = BOUNDED(bpf_probe_read_user_str(data, FILENAME_SIZE, (void *)tried.filename), FILENAME_SIZE);
+  u64 used = user_string(data, FILENAME_SIZE, tried.filename);
   if (used == FILENAME_SIZE)
     record->flags |= TRUNCATED_FILENAME;
   record->filename_len = used;

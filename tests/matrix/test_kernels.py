@@ -107,9 +107,9 @@ def test_a_stop_leaves_no_program(sections: Sections) -> None:
 
 
 def test_the_core_of_the_kernel_tier(kernel: Kernel, installed: Path, tmp_path: Path) -> None:
-    """Every way to exec, with the fields of each."""
+    """Every way to exec, with the fields of each, and failed execs."""
     script = tmp_path / "script"
-    tests = " ".join(f"tests/kernel/test_{name}.py" for name in ("ways", "cwd"))
+    tests = " ".join(f"tests/kernel/test_{name}.py" for name in ("ways", "failures", "cwd"))
     python = f"{REPOSITORY}/.venv/bin/python -B -sP -m pytest --color=no --no-skips -p no:cacheprovider"
     script.write_text(f"#!/bin/sh\ncd {REPOSITORY} && exec {python} {tests}\n")
     script.chmod(0o755)
