@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 
 from execwatchd.control import accepted
@@ -20,6 +21,7 @@ from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.hooks import Hooks
 from execwatchd.kernel.options import Options
 from execwatchd.kinds import Kind, entry
+from execwatchd.metrics import MetricsFile, render
 from execwatchd.notify import ServiceManager
 from execwatchd.stream import entry as journal_entry
 from execwatchd.stream.decode import Record
@@ -54,6 +56,8 @@ class Daemon:
         self.hooks = Hooks(manager)
         self._ended = asyncio.Event()
         self._passes = -1
+        self._started = time.time()
+        self._metrics = MetricsFile(self._numbers)
 
     def attach(self, stored: dict[str, int], directory: Path) -> None:
         """Take over, or load and attach, while the capabilities for it are there. Raises Failure."""
@@ -120,6 +124,7 @@ class Daemon:
             )
         bus = asyncio.create_task(self._bus.run())
         self._manager.ready(self._status())
+        self._metrics.use(self._config.settings.metrics_file)
         housekeeping = asyncio.create_task(self._keep_house())
         await self._ended.wait()
         for_good = self._foreground or await self._bus.is_unit_stopping()
@@ -130,6 +135,7 @@ class Daemon:
         await self._bus.stop()
         if for_good:
             await self._detach()
+            self._metrics.remove()
         self._drain.stop()
         await self._writable.all_read()
         self._manager.status(self._status())
@@ -162,6 +168,15 @@ class Daemon:
         )
         return "; ".join(parts)
 
+    def _numbers(self) -> str:
+        return render(
+            self.hooks,
+            started=self._started,
+            refused=self._bus.refused,
+            stalled=self._drain.stalled,
+            on_bus=self._bus.connected,
+        )
+
     async def _keep_house(self) -> None:
         """Status and watchdog. A loop that doesn't read although it could is as dead as one that hangs."""
         interval = min(self._manager.watchdog / 3 or _STATUS_INTERVAL, _STATUS_INTERVAL)
@@ -170,6 +185,7 @@ class Daemon:
             await asyncio.sleep(interval)
             self._losses.tell_if_late()
             self._storms.tell()
+            self._metrics.write_if_due()
             if (
                 self._drain.stalled
                 or self._drain.passes != self._passes
@@ -194,6 +210,7 @@ class Daemon:
             accepted.keep(state_file("configuration.json"), config)
             self._config = config
             self._redact()
+            self._metrics.use(config.settings.metrics_file)
             log.info("configuration reloaded")
         self._manager.ready(self._status())
 

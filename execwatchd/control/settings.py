@@ -58,6 +58,16 @@ def _check_ring_size(value: object) -> int | None:
     return size
 
 
+def _check_metrics_file(value: object) -> str:
+    if isinstance(value, str) and (not value or _is_path_of_a_file(value)):
+        return value
+    raise ValueError(f"{quoted(value)} must be the absolute path of a file, or empty")
+
+
+def _is_path_of_a_file(value: str) -> bool:
+    return value[0] == "/" != value[-1] and value.isprintable() and len(value.encode()) < 4096
+
+
 def _check_redact(value: object) -> list[object] | tuple[object, ...]:
     if isinstance(value, bool):
         return [redact.DEFAULT] if value else []
@@ -100,7 +110,7 @@ class Settings(BaseModel):
 
     `argv_bytes` is how much of a command line is recorded. `ring_size` None means 1 MiB for each possible
     CPU, at least 4 and at most 128 MiB, rounded up to a power of two. `redact` has redact.DEFAULT for true,
-    nothing for false.
+    nothing for false. `metrics_file` is empty for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,6 +125,7 @@ class Settings(BaseModel):
     argv_bytes: Annotated[int, validator(_check_argv_bytes)] = 4096
     ring_size: Annotated[int | None, validator(_check_ring_size)] = None
     redact: Patterns = (redact.DEFAULT,)
+    metrics_file: Annotated[str, validator(_check_metrics_file)] = ""
     messages: dict[Uid, Message] = {}
     actions: dict[Uid, ActionName] = {}
     limits: dict[Uid, Limit] = {}

@@ -68,6 +68,7 @@ def test_every_key(tree: Tree) -> None:
         argv_bytes = 32768
         ring_size = "8MiB"
         redact = ["default", "--pin=(.*)"]
+        metrics_file = "/run/a/b.prom"
         [messages]
         0 = "root"
         4294967294 = "last"
@@ -90,6 +91,7 @@ def test_every_key(tree: Tree) -> None:
         "argv_bytes": 32768,
         "ring_size": 8 << 20,
         "redact": ("default", "--pin=(.*)"),
+        "metrics_file": "/run/a/b.prom",
         "messages": {0: "root", 4294967294: "last"},
         "actions": {33: "ignore"},
         "limits": {0: "off", 33: "1/s"},
@@ -251,6 +253,13 @@ def test_bad_redact(tree: Tree, value: str, problem: str) -> None:
     assert tree.problems() == [f"{path.relative_to(tree.root)}: {problem}"]
 
 
+@pytest.mark.parametrize("value", ['"a"', '"/"', '"/a/"', '"/a\\nb"', "1", "false", f'"/{"a" * 4096}"'])
+def test_bad_metrics_file(tree: Tree, value: str) -> None:
+    tree.write(f"metrics_file = {value}")
+    (problem,) = tree.problems()
+    assert problem.endswith(" must be the absolute path of a file, or empty")
+
+
 def test_a_file_name_cannot_forge_a_line(tree: Tree) -> None:
     tree.write("x = 1", "etc", "a\nb.toml")
     assert tree.problems() == [
@@ -275,6 +284,7 @@ def test_print_config(tree: Tree) -> None:
             "argv_bytes = 4096  # built in",
             "# ring_size is chosen by the number of CPUs  # built in",
             'redact = ["default"]  # built in',
+            'metrics_file = ""  # built in',
             "",
             "[messages]",
             f'7 = "VII"  # {drop_in}',

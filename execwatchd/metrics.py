@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon's numbers in a file that a node exporter's textfile collector reads.
+
+The text is OpenMetrics, of which only what the older Prometheus format has too is used: that collector
+parses the older one, and refuses a file with a type that it doesn't know, such as `info`.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from execwatchd import __version__
+from execwatchd.control.status import Status
+
+log = logging.getLogger(__name__)
+
+_INTERVAL = 9.9  # s at least between two writes: a scrape comes every 15 s or less often
+
+
+def render(status: Status, *, started: float, refused: int, stalled: bool, on_bus: bool) -> str:
+    """All of it as OpenMetrics text; `started` is when this process began, in seconds since the epoch."""
+    counted = status.counters()
+    hooks = {f'hook="{name}"': 1 for name in status.attached}
+    families = (
+        _family("build_info", "gauge", "The version of the daemon.", {f'version="{__version__}"': 1}),
+        _family("start_time_seconds", "gauge", "When this process began.", {"": f"{started:.3f}"}, "seconds"),
+        _family(
+            "counting_since_seconds",
+            "gauge",
+            "When the counters of execs began; a restart of the daemon does not reset them.",
+            {"": f"{status.since / 1e6:.6f}"},
+            "seconds",
+        ),
+        _family("hook_attached", "gauge", "The kernel's hooks that are attached, each with a 1.", hooks),
+        _counter("execs_seen", "Execs that the hooks saw.", counted.seen),
+        _counter("execs_forwarded", "Execs that the journal accepted.", counted.forwarded),
+        _counter("execs_ignored", "Execs that by the configuration are only counted.", counted.ignored),
+        _counter("execs_lost", "Execs that are in no journal: the ring was full.", counted.lost),
+        _counter("refused_calls", "D-Bus calls refused since this process began.", refused),
+        _family(
+            "ring_size_bytes", "gauge", "The ring between kernel and daemon.", {"": status.ring_size}, "bytes"
+        ),
+        _family("ring_fill_bytes", "gauge", "What waits in the ring.", {"": counted.ring_fill}, "bytes"),
+        _family("journal_stalled", "gauge", "1 while the journal takes no entries.", {"": int(stalled)}),
+        _family("bus_connected", "gauge", "1 while the daemon is on the system bus.", {"": int(on_bus)}),
+    )
+    return "\n".join([*(line for family in families for line in family), "# EOF\n"])
+
+
+def _counter(name: str, text: str, value: int) -> Iterator[str]:
+    yield from _head(name, "counter", text)
+    yield f"execwatchd_{name}_total {value}"
+
+
+def _family(
+    name: str, kind: str, text: str, samples: Mapping[str, int | str], unit: str = ""
+) -> Iterator[str]:
+    """`samples`: values by their labels."""
+    yield from _head(name, kind, text, unit)
+    for labels, value in samples.items():
+        yield f"execwatchd_{name}{{{labels}}} {value}" if labels else f"execwatchd_{name} {value}"
+
+
+def _head(name: str, kind: str, text: str, unit: str = "") -> Iterator[str]:
+    yield f"# TYPE execwatchd_{name} {kind}"
+    if unit:
+        yield f"# UNIT execwatchd_{name} {unit}"
+    yield f"# HELP execwatchd_{name} {text}"
+
+
+class MetricsFile:
+    """Keeps the file fresh, for anybody to read; a reader finds a whole one or none.
+
+    It is written whether or not a number changed: its age tells whether the daemon lives.
+    """
+
+    def __init__(self, text: Callable[[], str]) -> None:
+        self._text = text
+        self._path: Path | None = None
+        self._written = 0.0
+        self._problem = ""
+
+    def use(self, path: str) -> None:
+        """From now on this one; empty: none. One of before is removed."""
+        wanted = Path(path) if path else None
+        if wanted == self._path:
+            return
+        self.remove()
+        self._path, self._problem = wanted, ""
+        self._write()
+
+    def write_if_due(self) -> None:
+        """Called now and then."""
+        if time.monotonic() - self._written >= _INTERVAL:
+            self._write()
+
+    def remove(self) -> None:
+        """Numbers that nobody keeps up are worse than none."""
+        if self._path:
+            with suppress(OSError):
+                self._path.unlink()
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        self._written = time.monotonic()
+        try:
+            _replace(self._path, self._text())
+        except OSError as error:
+            self._tell(f"{error.strerror}")
+        else:
+            self._tell("")
+
+    def _tell(self, problem: str) -> None:
+        """Once, until it changes."""
+        if problem and problem != self._problem:
+            log.warning(
+                "the metrics cannot be written to %s: %s; see metrics_file in execwatchd.toml(5)",
+                self._path,
+                problem,
+            )
+        elif self._problem and not problem:
+            log.info("the metrics are written to %s again", self._path)
+        self._problem = problem
+
+
+def _replace(path: Path, text: str) -> None:
+    """In one step. The temporary name doesn't end in .prom, so that no collector takes it up."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)  # of a process that was killed; or a link that somebody put there
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:
+            os.fchmod(file.fileno(), 0o644)  # whatever the umask: the collector is another user
+            file.write(text)
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
