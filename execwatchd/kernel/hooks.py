@@ -9,7 +9,7 @@ from pathlib import Path
 
 from execwatchd.control.status import Counters
 from execwatchd.errors import Failure
-from execwatchd.kernel import generation
+from execwatchd.kernel import generation, layout
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.ledger import Page
 from execwatchd.kernel.options import Options, digest
@@ -152,7 +152,9 @@ class Hooks:
         for number, fds in generations.items():
             try:
                 generation.check(fds)
-                whole.append(Generation(number, fds))
+                one = Generation(number, fds)
+                layout.record_head(one.ledger.schema)
+                whole.append(one)
             except (OSError, ValueError) as error:
                 log.warning("generation %d from the file descriptor store is let go: %s", number, error)
                 strangers.update({f"{number}.{name}": fd for name, fd in fds.items()})

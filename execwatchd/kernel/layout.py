@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """bpf/execwatch.h for user space: the one place that has its sizes; a test compares both."""
 
+import re
 import struct
 from enum import IntFlag
 
@@ -53,8 +54,13 @@ LEDGER_PAGE = struct.Struct("=10Q")
 LEDGER_SIZE = LEDGER_HEAD.size + 2 * LEDGER_PAGE.size
 
 
+_FIELD = re.compile(r"[a-z_]+:(?:[BHIQbhiq]|[0-9]{1,4}s)").fullmatch
+
+
 def record_head(schema: str) -> struct.Struct:
-    """The fixed part of a record of this schema. Raises struct.error or ValueError if it isn't one."""
+    """The fixed part of a record of this schema. Raises ValueError if it isn't one."""
+    if not schema or not all(map(_FIELD, schema.split())):
+        raise ValueError(f"no schema of a record: {schema[:80]!r}")
     return struct.Struct("=" + "".join(field.partition(":")[2] for field in schema.split()))
 
 

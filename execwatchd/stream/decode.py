@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A record of the ring as values: struct record of bpf/execwatch.h, of this version or an earlier one."""
 
-import re
 import struct
 from operator import itemgetter
 from typing import NamedTuple
@@ -60,21 +59,16 @@ _ABSENT: dict[str, int | bytes] = {
 }
 
 
-_FIELD = re.compile(r"[a-z_]+:(?:[BHIQbhiq]|[0-9]{1,4}s)").fullmatch
-
-
 class Decoder:
     """Reads records of one schema. Raises ValueError if the schema is none that this version can read."""
 
     def __init__(self, schema: str = layout.SCHEMA) -> None:
-        if not all(map(_FIELD, schema.split())):
-            raise ValueError(f"no schema of a record: {schema[:80]!r}")
+        self._head = layout.record_head(schema)
         names = [field.partition(":")[0] for field in schema.split()]
         self._parts = [name.removesuffix("_len") for name in names if name.endswith("_len")]
         unknown = [name for name in Record._fields if name not in (*names, *self._parts)]
         if {"pid", "filename", "argv"} & set(unknown):
             raise ValueError(f"no schema of a record: {schema[:80]!r}")
-        self._head = layout.record_head(schema)
         self._lengths = itemgetter(*(i for i, name in enumerate(names) if name.endswith("_len")))
         self._absent = tuple(_ABSENT.get(name, 0) for name in unknown)
         order = [*names, *self._parts, *unknown]

@@ -10,7 +10,7 @@ import pytest
 
 from execwatchd.control.values import Action
 from execwatchd.errors import Failure
-from execwatchd.kernel import sources
+from execwatchd.kernel import layout, sources
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.hooks import Hooks
 from execwatchd.kernel.libbpf import program_info
@@ -201,3 +201,17 @@ def test_a_new_one_that_cannot_be_filled_leaves_the_old_one(manager: Manager) ->
     assert ids(hooks) == before
     assert numbers(manager) == {"1"}
     die(hooks)
+
+
+def test_books_that_name_no_layout_are_not_believed(manager: Manager) -> None:
+    """Nobody could read that ring; a daemon that tried would fail at each start."""
+    first = start(manager)
+    before = ids(first)
+    memory = first.current.ledger._memory
+    at = bytes(memory[:]).index(layout.SCHEMA.encode())
+    memory[at : at + 8] = b"garbage!"
+    die(first)
+    second = start(manager)
+    assert ids(second).isdisjoint(before)
+    assert second.current.ledger.schema == layout.SCHEMA
+    die(second)
