@@ -11,8 +11,8 @@ import pytest
 
 from tests.conftest import OUR_PROGRAMS
 from tests.matrix.kernels import KERNELS, Kernel, unpacked
-from tests.system.conftest import in_layer, layers
-from tests.system.harness import REPOSITORY
+from tests.system.conftest import layers
+from tests.system.harness import REPOSITORY, in_layer
 
 __all__ = ["layers"]
 
@@ -25,7 +25,13 @@ Sections = dict[str, str]
 
 def on_kernel(kernel: Kernel, layer: Path, script: Path, output: Path, seconds: int) -> str:
     """What a script writes that runs on a kernel, in a system like this one but for a layer."""
-    environment = {**os.environ, "KERNEL": str(unpacked(kernel)), "LAYER": str(layer), "LIMIT": str(seconds)}
+    environment = {
+        **os.environ,
+        "KERNEL": str(unpacked(kernel)),
+        "LAYER": str(layer),
+        "BIND": str(REPOSITORY),
+        "LIMIT": str(seconds),
+    }
     done = subprocess.run([VM, script, output], env=environment, capture_output=True, text=True, check=False)
     console = output.with_suffix(".console")
     written = output.read_text(errors="surrogateescape") if output.exists() else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.harness import BOX, REPOSITORY, STATES, Boot, Box
+from tests.system.harness import BOX, REPOSITORY, STATES, Boot, Box, in_layer
 
 _PREFIX = "test-"
 _NUMBERS = itertools.count(1)
@@ -23,17 +23,6 @@ def _sweep() -> None:
     for state in STATES.glob(f"{_PREFIX}*"):
         if not Path(f"/proc/{state.name.split('-')[1]}").exists():
             subprocess.run([BOX, "down", state.name], check=True)
-
-
-def in_layer(layer: Path, *command: str) -> None:
-    """Runs a command on an overlay of the host's root; what it changes stays in `layer`/upper."""
-    # the make that runs the tests must not pass its own options and variables on
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    env["BIND"] = str(REPOSITORY)
-    done = subprocess.run(
-        [BOX, "layer", layer, *command], env=env, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")

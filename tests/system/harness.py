@@ -112,6 +112,17 @@ def _text(value: str | list[int]) -> str:
     return value if isinstance(value, str) else bytes(value).decode(errors="surrogateescape")
 
 
+def in_layer(layer: Path, *command: str) -> None:
+    """Runs a command on an overlay of the host's root; what it changes stays in `layer`/upper."""
+    # the make that runs the tests must not pass its own options and variables on
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    env["BIND"] = str(REPOSITORY)
+    done = subprocess.run(
+        [BOX, "layer", layer, *command], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 Boot = Callable[..., Box]  # takes `prepare` of Box.boot
 
 

@@ -3,8 +3,7 @@
 
 from pathlib import Path
 
-from tests.system.conftest import in_layer
-from tests.system.harness import REPOSITORY, Box
+from tests.system.harness import REPOSITORY, Box, in_layer
 
 # The user stays, as its files may; journald's data base is rebuilt.
 REMAINING = {
