@@ -24,6 +24,7 @@ _execwatchctl_value() { # of the option before; false if that takes none
     --user-unit) _execwatchctl_units --user ;;
     -o | --output) _execwatchctl_words short json cat argv ;;
     --action) _execwatchctl_words record ignore ;;
+    --by) _execwatchctl_words user unit command ;;
     -D | --directory) mapfile -t COMPREPLY < <(compgen -d -- "${COMP_WORDS[COMP_CWORD]}") ;;
     -S | --since | -U | --until) _execwatchctl_words today yesterday now ;;
     -n | --lines | --comm | --host | --session | --pid | --namespace | --message | --interval | --max-lost) ;;
@@ -35,7 +36,7 @@ _execwatchctl() {
   local command=${COMP_WORDS[1]-} current=${COMP_WORDS[COMP_CWORD]}
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    _execwatchctl_words status set unset list action limit default log --help --version
+    _execwatchctl_words status set unset list action limit default log top --help --version
     return
   fi
   _execwatchctl_value && return
@@ -56,6 +57,9 @@ _execwatchctl() {
     log)
       _execwatchctl_words --unit --user-unit --user --comm --host --session --pid --failed --since --until --boot \
         --lines --follow --output --json --tree --directory --namespace --any-sender --help
+      ;;
+    top)
+      _execwatchctl_words --by --interval --since --once --json --directory --namespace --any-sender --help
       ;;
   esac
 }

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from execwatchd import __version__
-from execwatchd.ctl import log, manage, status
+from execwatchd.ctl import log, manage, status, top
 from execwatchd.ctl.ports import Tools
+from execwatchd.ctl.tally import GROUPINGS
 from execwatchd.errors import EXIT_USAGE, Failure
 
 _EXAMPLES = """\
@@ -25,6 +26,7 @@ examples:
   execwatchctl log -n 20 --user alice     her last twenty
   execwatchctl log --failed --since today
   execwatchctl log --tree --unit nginx    as a tree of processes
+  execwatchctl top                        who runs what how often, live
 
 exit status: 0 done, 1 refused or failed, 2 usage, 3 the daemon or the bus is not there,
 4 the daemon runs but is not healthy, 130 interrupted.
@@ -37,9 +39,18 @@ examples:
   execwatchctl log -o json | jq -r 'select(.uid == 0) | .argv[0]'
   execwatchctl log -D /mnt/var/log/journal
 """
+_TOP_EXAMPLES = """\
+keys: u, n, c by user, unit, command; p pause; q quit
+
+examples:
+  execwatchctl top --by command
+  execwatchctl top --once --since today   what ran today, counted exactly
+  execwatchctl top --json | jq '.groups[] | select(.uid == 0)'
+"""
 _Commands = Any  # argparse has a private name for it
 _Add = Callable[..., Any]
 _Run = Callable[[Namespace, Tools], int]
+_SHORTEST = 0.2  # s between two screens
 _TAKES_SIGN = "-S", "--since", "-U", "--until"
 
 
@@ -77,7 +88,7 @@ def parser() -> ArgumentParser:
     top = _Parser(prog="execwatchctl", description=text, epilog=_EXAMPLES)
     top.add_argument("--version", action="version", version=f"execwatchctl {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_status, _set, _unset, _list, _action, _limit, _default, _log):
+    for add in (_status, _set, _unset, _list, _action, _limit, _default, _log, _top):
         add(commands)
     return top
 
@@ -153,6 +164,19 @@ def _log(commands: _Commands) -> None:
     _source(command.add_argument)
 
 
+def _top(commands: _Commands) -> None:
+    text = "show who executes what how often"
+    command = _command(commands, top.run, "top", text, _TOP_EXAMPLES)
+    add = command.add_argument
+    add("--by", choices=GROUPINGS, default=GROUPINGS[0], help="what to count by (user)")
+    text = "how often the screen is renewed, and what its rates are measured in (2)"
+    add("--interval", type=_interval, default=2.0, metavar="SECONDS", help=text)
+    add("-S", "--since", metavar="TIME", help="count from then on, e.g. today, -1h")
+    add("--once", action="store_true", help="print it once: of the last minute, or since then")
+    add("--json", action="store_true", help="print it once, as JSON")
+    _source(add)
+
+
 def _filters(add: _Add) -> None:
     several: dict[str, Any] = {"action": "append", "default": []}
     add("-u", "--unit", **several, metavar="UNIT", help="in this system unit")
@@ -201,4 +225,11 @@ def _seconds(text: str) -> float:
         seconds = -1.0
     if not 0 <= seconds <= 3600:
         raise ArgumentTypeError(f"not a number of seconds: {text}")
+    return seconds
+
+
+def _interval(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds < _SHORTEST:
+        raise ArgumentTypeError(f"shorter than {_SHORTEST} s: {text}")
     return seconds

@@ -67,21 +67,22 @@ class Event:
         """The event's fields by lower-case names; text that isn't UTF-8 is a list of byte values."""
         shown: dict[str, Any] = {"kind": self.kind, "time": self.time.isoformat(timespec="microseconds")}
         if self.host:
-            shown["host"] = _text(self.host)
+            shown["host"] = as_text(self.host)
         if self.is_missing:
-            shown["text"] = _text(self.text)
+            shown["text"] = as_text(self.text)
         for name in NUMBERS:
             if (number := self.number(name)) is not None:
                 shown[name.lower()] = number
         for name in TEXTS:
             if name in self.fields and name != "ARGV":
-                shown[name.lower()] = _text(self.fields[name])
+                shown[name.lower()] = as_text(self.fields[name])
         if "ARGV" in self.fields:
-            shown["argv"] = [_text(argument) for argument in self.argv]
+            shown["argv"] = [as_text(argument) for argument in self.argv]
         return shown
 
 
-def _text(raw: bytes) -> str | list[int]:
+def as_text(raw: bytes) -> str | list[int]:
+    """For JSON: what is not UTF-8 is a list of byte values."""
     try:
         return raw.decode()
     except UnicodeDecodeError:

@@ -53,7 +53,19 @@ class SystemdJournal:
 
     def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
         """The entries in their order; a following reader calls `before_wait` each time it has no more."""
+        for entry in self.polled(query):
+            if entry is not None:
+                yield entry
+                continue
+            before_wait()
+            if not self._wait():
+                return
+        before_wait()
+
+    def polled(self, query: Query) -> Iterator[Entry | None]:
+        """The entries in their order; None instead of waiting, each time a following reader has no more."""
         self._match(query.clauses)
+        self._reader.fileno()  # from here on `process` notices what changes
         fields = self._first(query)
         while True:
             while fields:
@@ -63,10 +75,15 @@ class SystemdJournal:
                 if not self._doubles.has(entry, fields["__CURSOR"]):
                     yield entry
                 fields = self._next()
-            before_wait()
-            if not query.follow or not self._wait():
+            if not query.follow:
                 return
+            yield None
+            self._reader.process()
             fields = self._next()
+
+    def skip(self, until: int) -> None:
+        """`polled` goes on with what is not before this point in time, in µs since the epoch."""
+        self._reader.seek_realtime(until)
 
     def boots(self) -> Sequence[str]:
         """The boot ids that the journal knows, oldest first."""
@@ -132,7 +149,6 @@ class SystemdJournal:
             poll.register(self._hangup, 0)
         timeout = self._reader.get_timeout_ms()
         ready = dict(poll.poll(timeout if timeout >= 0 else None))
-        self._reader.process()
         return self._hangup not in ready
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from execwatchd.ctl import shown, treeview
 from execwatchd.ctl.events import Event, dump, event
-from execwatchd.ctl.ports import Journal, Query, Source, Tools
-from execwatchd.ctl.query import query
+from execwatchd.ctl.ports import Journal, Query, Tools
+from execwatchd.ctl.query import query, source
 from execwatchd.ctl.terminal import Console, printable
 from execwatchd.errors import EXIT_USAGE, Failure
 
@@ -17,16 +17,22 @@ _Printer = Callable[[Event], str]
 def run(options: Namespace, tools: Tools) -> int:
     """Print what the options ask for; 0, also where there is nothing."""
     _check(options)
-    with tools.journal(Source(options.directory, options.namespace)) as journal:
+    with tools.journal(source(options)) as journal:
         events = _events(journal, query(options, journal), tools.console.out.flush)
         if options.tree:
             count = treeview.show(events, options.pid, tools.console, as_json=options.output == "json")
         else:
             count = _print(events, options, tools.console)
-        if not count and not journal.readable():
-            hint = "be root, or in the group adm or systemd-journal"
-            raise Failure("no system journal here that you may read", hint)
+        if not count:
+            require_readable(journal)
     return 0
+
+
+def require_readable(journal: Journal) -> None:
+    """Raises Failure if there is no journal that may be read: nothing in it says nothing then."""
+    if not journal.readable():
+        hint = "be root, or in the group adm or systemd-journal"
+        raise Failure("no system journal here that you may read", hint)
 
 
 def _check(options: Namespace) -> None:
@@ -34,8 +40,6 @@ def _check(options: Namespace) -> None:
         raise Failure("--tree shows what was, --follow what will be", "choose one", EXIT_USAGE)
     if options.tree and options.output not in ("short", "json"):
         raise Failure(f"--tree has no output {options.output}", "short or json", EXIT_USAGE)
-    if options.directory and options.namespace:
-        raise Failure("--directory and --namespace exclude each other", code=EXIT_USAGE)
 
 
 def _events(journal: Journal, wanted: Query, before_wait: Callable[[], object]) -> Iterator[Event]:

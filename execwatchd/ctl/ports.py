@@ -98,6 +98,12 @@ class Journal(Protocol):
     def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
         """The entries in their order; a following reader calls `before_wait` each time it has no more."""
 
+    def polled(self, query: Query) -> Iterator[Entry | None]:
+        """The same without waiting: a following reader gives None each time it has no more."""
+
+    def skip(self, until: int) -> None:
+        """`polled` goes on with what is not before this point in time, in µs since the epoch."""
+
     def boots(self) -> Sequence[str]:
         """The boot ids that the journal knows, oldest first."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from execwatchd.ctl import when
 from execwatchd.ctl.events import STORM
-from execwatchd.ctl.ports import Clause, Journal, Query
+from execwatchd.ctl.ports import Clause, Journal, Query, Source
 from execwatchd.ctl.users import uid_of
 from execwatchd.errors import EXIT_USAGE, Failure
 from execwatchd.kinds import Kind
@@ -35,6 +35,19 @@ def query(options: Namespace, journal: Journal) -> Query:
     since = when.parse(options.since) if options.since else None
     until = when.parse(options.until) if options.until else None
     return Query(tuple(clauses), since, until, lines, options.follow)
+
+
+def source(options: Namespace) -> Source:
+    """The journal that these options name."""
+    if options.directory and options.namespace:
+        raise Failure("--directory and --namespace exclude each other", code=EXIT_USAGE)
+    return Source(options.directory, options.namespace)
+
+
+def everything(options: Namespace) -> tuple[Clause, ...]:
+    """Every exec, and that some are missing."""
+    kinds = Kind.EXEC, Kind.EXEC_FAILED, Kind.EVENTS_LOST, *STORM
+    return (*sender(options.any_sender, options.directory), tuple(map(_is, kinds)))
 
 
 def sender(anyone: bool, directory: str | None) -> list[Clause]:

@@ -103,6 +103,24 @@ class FakeJournal:
             if _matches(entry, query):
                 yield entry
 
+    def polled(self, query: Query) -> Iterator[Entry | None]:
+        """A test appends to `stored` what comes later."""
+        self.queries.append(query)
+        matching = [place for place, entry in enumerate(self.stored) if _matches(entry, query)]
+        first = matching if query.lines is None else matching[-query.lines :]
+        self.position = first[0] if first else len(self.stored)
+        while True:
+            while self.position < len(self.stored):
+                self.position += 1
+                if _matches(self.stored[self.position - 1], query):
+                    yield self.stored[self.position - 1]
+            if not query.follow:
+                return
+            yield None
+
+    def skip(self, until: int) -> None:
+        self.position = sum(entry.realtime < until for entry in self.stored)
+
     def boots(self) -> Sequence[str]:
         return self.known_boots
 

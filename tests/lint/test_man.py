@@ -94,6 +94,7 @@ def test_every_command_with_its_own_options() -> None:
     texts = dict(zip(found[::2], found[1::2], strict=True))
     assert texts.keys() == names.keys()
     texts["log"] = section("execwatchctl.1", "THE LOG")
+    texts["top"] = section("execwatchctl.1", "THE LIVE SCREEN")
     texts["default"] = texts["default"].partition(".It Cm log")[0]
     for name, command in names.items():
         described = {

@@ -2,6 +2,8 @@
 """execwatchctl on a booted system: the daemon's bus, the real journal, and somebody who forges entries."""
 
 import json
+import os
+import pty
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -246,3 +248,36 @@ def test_a_journal_of_its_own_and_failed_execs(boot: Boot) -> None:
     (line,) = ctl(host, "log", "--failed", *wait).stdout.splitlines()
     assert line.endswith("[ENOENT] /no/such/file arg")
     assert ctl(host, "log", "--namespace", "execwatchd", *wait, "-o", "argv").stdout != ""
+
+
+def test_top_counts_who_ran_what(daemon: Box) -> None:
+    for _ in range(3):
+        daemon.run("true", "topmost", uid=DAEMON)
+    wait_until(lambda: len(log(daemon, "--user", str(DAEMON), "-o", "argv")) >= 3, "they are in the journal")
+    entries = objects(log(daemon, "--user", str(DAEMON), "--json"))
+    shown = json.loads(ctl(daemon, "top", "--json", "--since", "today").stdout)
+    (group,) = [one for one in shown["groups"] if one["uid"] == DAEMON]
+    assert group["execs"] == len(entries)
+    assert group["mostly"] == {"command": "true"}
+    assert shown["execs"] == sum(one["execs"] for one in shown["groups"])
+    assert ctl(daemon, "top", "--once").stdout.startswith("by user  ")
+
+
+def test_top_is_a_screen_on_a_terminal(daemon: Box) -> None:
+    ours, theirs = pty.openpty()
+    command = ["env", "TERM=xterm", "execwatchctl", "top", "--by", "command", "--interval", "0.2"]
+    screen = subprocess.Popen([BOX, "run", daemon.name, *command], stdin=theirs, stdout=theirs)
+    os.close(theirs)
+    seen = b""
+    try:
+        daemon.run("cp", "/bin/true", "/tmp/onscreen")
+        daemon.run("/tmp/onscreen")
+        while b"onscreen" not in seen:
+            seen += os.read(ours, 65536)
+        os.write(ours, b"q")
+        assert screen.wait(20) == 0
+    finally:
+        screen.kill()
+        screen.wait()
+        os.close(ours)
+    assert b"by command" in seen
