@@ -4,12 +4,13 @@
  *
  * Compiled by BCC without kernel headers: O_struct__member is an offset from the running kernel's BTF, and
  * what that kernel lacks is left out. Options: ARGV_BYTES, RING_PAGES, CGROUP_ROOT, FAILURES, CWD,
- * ANCESTORS, INTERACTIVE.
+ * ANCESTORS, INTERACTIVE, EXITS.
  */
 #include "execwatch.h"
 
 #define DATA_SIZE \
-  (FILENAME_SIZE + INTERP_SIZE + ARGV_BYTES + 2 * (PATH_AREA + NAME_SIZE) + MAX_ANCESTORS * sizeof(struct ancestor))
+  (sizeof(struct exec_id) + FILENAME_SIZE + INTERP_SIZE + ARGV_BYTES + 2 * (PATH_AREA + NAME_SIZE) + \
+   MAX_ANCESTORS * sizeof(struct ancestor))
 
 struct scratch {
   struct record record;
@@ -45,6 +46,11 @@ struct ledger_value {
   struct scratch held;
 };
 BPF_F_TABLE("array", u32, struct ledger_value, ledger, 1, BPF_F_MMAPABLE);
+
+#ifdef EXITS
+/* The loader may put the map of the program before in its place, so that each end is reported by one of them. */
+BPF_TABLE("hash", u32, struct running, running, MAX_RUNNING);
+#endif
 
 #define SECOND 1000000000ULL
 
@@ -323,13 +329,16 @@ static __always_inline u64 put_paths(struct record *record, char *data, u64 used
   return used + length;
 }
 
-static __always_inline void send(void *ctx, struct counters *counted, struct scratch *scratch, u64 data_length)
+/* false: there was no room for it */
+static __always_inline bool send(void *ctx, struct counters *counted, struct scratch *scratch, u64 data_length)
 {
   asm volatile("" : "+r"(data_length));
   if (data_length > DATA_SIZE)
     data_length = DATA_SIZE;
-  if (output.ringbuf_output(scratch, sizeof(struct record) + data_length, 0))
-    __sync_fetch_and_add(&counted->lost, 1);
+  if (!output.ringbuf_output(scratch, sizeof(struct record) + data_length, 0))
+    return true;
+  __sync_fetch_and_add(&counted->lost, 1);
+  return false;
 }
 
 static __always_inline void put_process(struct record *record, u64 task, u32 uid, struct user *user)
@@ -339,7 +348,43 @@ static __always_inline void put_process(struct record *record, u64 task, u32 uid
   put_ids(record, task);
   put_namespaces(record, task);
   put_tty(record, task);
+  record->exec_id_len = record->end_len = 0;
 }
+
+#ifdef EXITS
+static __always_inline void put_exec_id(struct exec_id *id, u64 task)
+{
+  READ(id->start, pointer(task, O_task_struct__group_leader), task_struct__start_boottime);
+  READ(id->execs, task, task_struct__self_exec_id);
+}
+
+static __always_inline void count_unended(struct counters *counted)
+{
+  __sync_fetch_and_add(&counted->seen, 1);
+  __sync_fetch_and_add(&counted->lost, 1);
+  __sync_fetch_and_add(&counted->unended, 1);
+}
+
+/*
+ * After an exec was recorded. The process may be there, by an exec before: its end is then that of the last
+ * one recorded. What is there under its pid of another process, that one's end came while the program could
+ * not run.
+ */
+static __always_inline void await_end(struct counters *counted, struct record *record, struct exec_id *id, u64 task)
+{
+  struct running one = {.id = *id, .began = record->timestamp, .uid = record->uid};
+  u32 pid = record->pid;
+  struct running *known = running.lookup(&pid);
+
+#ifdef O_signal_struct__maxrss
+  one.maxrss = pointer(pointer(task, O_task_struct__signal), O_signal_struct__maxrss);
+#endif
+  if (known && known->id.start != id->start)
+    count_unended(counted);
+  if (running.update(&pid, &one))
+    count_unended(counted);
+}
+#endif
 
 static __always_inline struct caller *slot_of(u64 task)
 {
@@ -423,9 +468,18 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
   put_caller(record, task);
 
   char *data = scratch->data;
+  u64 used = 0, length = 0;
+#ifdef EXITS
+  struct exec_id id = {};
+  put_exec_id(&id, task);
+  __builtin_memcpy(data, &id, sizeof(id));
+  used = record->exec_id_len = sizeof(id);
+#endif
   u64 filename = pointer(bprm, O_linux_binprm__filename), interp = pointer(bprm, O_linux_binprm__interp);
-  u64 used = put_string(data, FILENAME_SIZE, filename), length = 0;
-  record->filename_len = used;
+  length = put_string(data + used, FILENAME_SIZE, filename);
+  record->filename_len = length;
+  used += length;
+  length = 0;
   if (interp != filename)
     length = put_string(data + used, INTERP_SIZE, interp);
   record->interp_len = length;
@@ -434,9 +488,133 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
   length = put_argv(record, data + used, task);
   record->argv_len = length;
   used += length;
-  send(ctx, counted, scratch, put_paths(record, data, used, task));
+  if (!send(ctx, counted, scratch, put_paths(record, data, used, task)))
+    return 0;
+#ifdef EXITS
+  await_end(counted, record, &id, task);
+#endif
   return 0;
 }
+
+#ifdef EXITS
+struct end_scratch {
+  struct record record;
+  struct exec_id id;
+  struct end end;
+  char cgroup[PATH_AREA + NAME_SIZE];
+};
+BPF_ARRAY(end_scratch, struct end_scratch, CPUS); /* not on_exec's, which this program may interrupt */
+
+#define GROUP_EXIT 4 /* SIGNAL_GROUP_EXIT: signal_struct.flags */
+
+/* what the parent gets from wait(2): wait_task_zombie() of the kernel */
+static __always_inline s32 status_of(u64 task, u64 signal)
+{
+  u32 flags = 0;
+  s32 status = 0;
+
+  READ(flags, signal, signal_struct__flags);
+  if (flags & GROUP_EXIT)
+    READ(status, signal, signal_struct__group_exit_code);
+  else
+    READ(status, pointer(task, O_task_struct__group_leader), task_struct__exit_code);
+  return status;
+}
+
+/* pages of one kind, never less than none: a counter has parts on each CPU that are not added yet */
+static __always_inline u64 pages(u64 mm, u32 kind)
+{
+#ifdef O_percpu_counter__count
+  s64 count = pointer(mm, O_mm_struct__rss_stat + kind * SIZEOF_percpu_counter + O_percpu_counter__count);
+  return count < 0 ? 0 : count;
+#else
+  return 0;
+#endif
+}
+
+/*
+ * The kernel keeps one peak for a process, of the program that forked it too, so it is the exec's only if it
+ * grew since. Else the memory tells, where it is still there: since Linux 6.16.
+ */
+static __always_inline u64 peak_of(u64 task, u64 signal, u64 before)
+{
+  u64 peak = 0;
+#ifdef O_signal_struct__maxrss
+  peak = pointer(signal, O_signal_struct__maxrss);
+  if (peak > before)
+    return peak;
+  peak = 0;
+  u64 mm = pointer(task, O_task_struct__mm);
+  if (mm) {
+    u64 now = pages(mm, 0) + pages(mm, 1) + pages(mm, 3); /* MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES */
+    peak = pointer(mm, O_mm_struct__hiwater_rss);
+    if (now > peak)
+      peak = now;
+  }
+#endif
+  return peak;
+}
+
+/*
+ * Runs for every thread that ends. The process has ended with the last of them; several may find themselves
+ * the last, and two programs may run here, so whoever removes the process from the map reports its end.
+ */
+int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+  u64 task = bpf_get_current_task(), signal = pointer(task, O_task_struct__signal);
+  u32 pid = bpf_get_current_pid_tgid() >> 32;
+  int cpu = bpf_get_smp_processor_id();
+  s32 live = 0;
+
+  READ(live, signal, signal_struct__live);
+  if (live)
+    return 0;
+  struct running *known = running.lookup(&pid);
+  if (!known)
+    return 0;
+  struct running was = *known;
+  if (running.delete(&pid))
+    return 0;
+  struct counters *counted = own_counters();
+  struct end_scratch *scratch = end_scratch.lookup(&cpu);
+  if (!counted || !scratch) /* cannot be: they are arrays */
+    return 0;
+  struct exec_id id = {};
+  put_exec_id(&id, task);
+  if (was.id.start != id.start) { /* of an earlier process with this pid */
+    count_unended(counted);
+    return 0;
+  }
+  __sync_fetch_and_add(&counted->seen, 1);
+
+  struct record *record = &scratch->record;
+  u64 leader = pointer(task, O_task_struct__group_leader);
+  record->flags = HAS_COMM;
+  record->result = 0;
+  put_ids(record, task);
+  put_namespaces(record, task);
+  put_tty(record, task);
+  record->uid = was.uid;
+  READ(record->comm, leader, task_struct__comm);
+  record->new_comm[0] = record->message[0] = 0;
+  record->argc = record->argv_total = 0;
+  record->filename_len = record->interp_len = record->argv_len = record->cwd_len = record->ancestors_len = 0;
+  record->exec_id_len = sizeof(struct exec_id);
+  record->end_len = sizeof(struct end);
+  scratch->id = was.id;
+  scratch->end.began = was.began;
+  scratch->end.peak = peak_of(task, signal, was.maxrss);
+  scratch->end.status = status_of(task, signal);
+  u64 length = put_cgroup(record, scratch->cgroup, task);
+  record->cgroup_len = length;
+  asm volatile("" : "+r"(length));
+  if (length > sizeof(scratch->cgroup))
+    length = sizeof(scratch->cgroup);
+  if (output.ringbuf_output(scratch, sizeof(*scratch) - sizeof(scratch->cgroup) + length, 0))
+    __sync_fetch_and_add(&counted->lost, 1);
+  return 0;
+}
+#endif
 
 #ifdef FAILURES
 /*

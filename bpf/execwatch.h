@@ -18,6 +18,7 @@
 #define MAX_USERS 10240       /* UIDs with a message or an action of their own */
 #define MAX_BUCKETS 4096      /* UIDs with a limit that execute; those beyond share one bucket */
 #define MAX_CALLERS 8192      /* execs between two of their hooks; a power of two */
+#define MAX_RUNNING 32768     /* processes whose end is awaited */
 #define MAX_FAILED_ARGS 64    /* arguments read of an exec that failed */
 
 enum action { ACTION_RECORD, ACTION_IGNORE };
@@ -36,6 +37,7 @@ struct counters {
   __u64 ignored;
   __u64 lost;
   __u64 held_back; /* by a limit; part of ignored */
+  __u64 unended;   /* ends that could not be awaited, or were not noticed; part of seen and of lost */
 };
 
 /* map `buckets` (hash, by UID, NO_ID for what all others share): a token bucket for one second of execs */
@@ -80,12 +82,35 @@ struct ancestor {
   char comm[COMM_SIZE];
 };
 
+/* what names an exec on a boot, whichever program saw it: of a process, identified by pid and start, the n-th */
+struct exec_id {
+  __u64 start; /* CLOCK_BOOTTIME, ns */
+  __u64 execs; /* task_struct.self_exec_id: a child begins with its parent's */
+};
+
+/* map `running` (hash, by pid): recorded processes whose end is still to come */
+struct running {
+  struct exec_id id; /* of the exec recorded last */
+  __u64 began;       /* its record.timestamp */
+  __u64 maxrss;      /* pages: what the kernel has as the process's peak from before that exec */
+  __u32 uid;         /* its record.uid */
+  __u32 unused;
+};
+
+struct end {
+  __u64 began;  /* record.timestamp of the exec */
+  __u64 peak;   /* pages that were resident at once since the exec; 0: not known */
+  __s32 status; /* as wait(2) has it */
+  __u32 unused;
+};
+
 #define NO_ID 0xffffffff /* loginuid, session: not set, or the kernel has none */
 
 /* one record of ring buffer `output`; `data` holds, one after the other and without padding:
- * filename (with its NUL), interp (likewise, or nothing), argv (each argument ended by NUL),
- * cgroup and cwd (components from the leaf up, each with its NUL), ancestors (struct ancestor, the parent
- * first). */
+ * exec_id (struct exec_id, or nothing), end (struct end, or nothing), filename (with its NUL), interp
+ * (likewise, or nothing), argv (each argument ended by NUL), cgroup and cwd (components from the leaf up, each
+ * with its NUL), ancestors (struct ancestor, the parent first). One that has an end is of the process's end:
+ * its uid is the exec's, all else is of that moment, and its comm is the process's. */
 struct record {
   __u64 timestamp; /* CLOCK_MONOTONIC, ns */
   __u32 flags;
@@ -102,6 +127,8 @@ struct record {
   __u32 pidns;      /* inode numbers, as in /proc/PID/ns; 0: not known */
   __u32 mntns;
   __u32 nspid; /* pid in its own pid namespace; 0 in the initial one */
+  __u32 exec_id_len;
+  __u32 end_len;
   __u32 filename_len;
   __u32 interp_len;
   __u32 argv_len;

@@ -23,6 +23,7 @@ from execwatchd.kernel.options import Options
 from execwatchd.kinds import Kind, entry
 from execwatchd.metrics import MetricsFile, render
 from execwatchd.notify import ServiceManager
+from execwatchd.stream import ends
 from execwatchd.stream import entry as journal_entry
 from execwatchd.stream.decode import Record
 from execwatchd.stream.drain import Drain
@@ -69,6 +70,7 @@ class Daemon:
             cwd=settings.cwd,
             ancestors=settings.ancestors,
             interactive=settings.interactive,
+            exits=settings.exits,
         )
         self.hooks.start(stored, directory, options, self._fill)
         accepted.keep(state_file("configuration.json"), self._config)
@@ -220,7 +222,7 @@ class Daemon:
 
     def _print(self, record: Record) -> None:
         try:
-            print(journal_entry.message(record), flush=True)
+            print((ends if record.end else journal_entry).message(record), flush=True)
         except OSError:  # whoever read it has gone
             self._ended.set()
 

@@ -35,7 +35,11 @@ def render(status: Status, *, started: float, refused: int, stalled: bool, on_bu
             "seconds",
         ),
         _family("hook_attached", "gauge", "The kernel's hooks that are attached, each with a 1.", hooks),
-        _counter("execs_seen", "Execs that the hooks saw.", counted.seen),
+        _counter(
+            "execs_seen",
+            "Execs that the hooks saw, and ends of processes where those are recorded.",
+            counted.seen,
+        ),
         _counter("execs_forwarded", "Execs that the journal accepted.", counted.forwarded),
         _counter("execs_ignored", "Execs that by the configuration are only counted.", counted.ignored),
         _counter("execs_lost", "Execs that are in no journal: the ring was full.", counted.lost),

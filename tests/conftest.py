@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.kernel.loader import FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
+from execwatchd.kernel.loader import EXIT_TRACEPOINTS, FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
 
 # As the kernel cuts them, BPF_OBJ_NAME_LEN - 1.
-OUR_PROGRAMS = {name[:15] for name in (*RAW_TRACEPOINTS.values(), *FAILURE_TRACEPOINTS.values())}
+OUR_PROGRAMS = {name[:15] for name in (RAW_TRACEPOINTS | EXIT_TRACEPOINTS | FAILURE_TRACEPOINTS).values()}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

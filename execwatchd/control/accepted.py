@@ -16,7 +16,7 @@ from execwatchd.kinds import Kind, entry
 log = logging.getLogger(__name__)
 
 # what the program is compiled for; the running daemon has no privilege left to load another
-_AT_START = ("failures", "cwd", "ancestors", "interactive", "argv_bytes", "ring_size")
+_AT_START = ("failures", "cwd", "ancestors", "interactive", "exits", "argv_bytes", "ring_size")
 
 
 def at_start(kept: Path | None, *, taking_over: bool) -> Config:

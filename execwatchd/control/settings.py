@@ -122,6 +122,7 @@ class Settings(BaseModel):
     cwd: Annotated[bool, validator(_check_flag)] = False
     ancestors: Annotated[int, validator(_check_ancestors)] = 0
     interactive: Annotated[bool, validator(_check_flag)] = False
+    exits: Annotated[bool, validator(_check_flag)] = False
     argv_bytes: Annotated[int, validator(_check_argv_bytes)] = 4096
     ring_size: Annotated[int | None, validator(_check_ring_size)] = None
     redact: Patterns = (redact.DEFAULT,)

@@ -13,15 +13,18 @@ from execwatchd.kinds import Kind
 PREFIX = "EXECWATCH_"
 STORM = (Kind.STORM_BEGAN, Kind.HELD_BACK, Kind.STORM_ENDED)
 KINDS = {Kind.EXEC.value: "exec", Kind.EXEC_FAILED.value: "failed", Kind.EVENTS_LOST.value: "lost"}
+KINDS[Kind.EXITED.value] = "ended"
 KINDS |= dict.fromkeys((kind.value for kind in STORM), "held back")
 NUMBERS = (
     *("LIMIT", "HELD_BACK", "HELD_BACK_TOTAL"),
     *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "ARGV_BYTES", "RESULT"),
     *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST", "REDACTED"),
+    *("EXIT_CODE", "EXIT_SIGNAL", "RUN_TIME_USEC", "PEAK_RSS_KB"),
 )
 TEXTS = (
     *("PARENT_COMM", "TTY", "COMM", "NEW_COMM", "FILENAME", "INTERP", "ARGV", "CMDLINE", "TRUNCATED"),
     *("CWD", "ANCESTORS", "MESSAGE", "ERRNO", "CGROUP", "UNIT", "USER_UNIT", "CONTAINER"),
+    *("EXEC_ID", "EXIT_RESULT", "EXIT_SIGNAL_NAME"),
 )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from execwatchd.errors import Failure
 from execwatchd.kernel import libbpf
-from execwatchd.kernel.loader import FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
+from execwatchd.kernel.loader import EXIT_TRACEPOINTS, FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
 
 _PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241, "riscv64": 241, "ppc64le": 319, "s390x": 331}
 _PERF_TYPE_TRACEPOINT = 2
@@ -23,9 +23,10 @@ _REMEDIES = {
 _EVENTS = Path("/sys/kernel/tracing/events/syscalls")
 
 
-def tracepoints(*, failures: bool) -> list[str]:
+def tracepoints(*, failures: bool, exits: bool = False) -> list[str]:
     """Every tracepoint that gets attached, in the order to attach them."""
-    return [*RAW_TRACEPOINTS, *(FAILURE_TRACEPOINTS if failures else ())]
+    optional = [*(FAILURE_TRACEPOINTS if failures else ()), *(EXIT_TRACEPOINTS if exits else ())]
+    return [*RAW_TRACEPOINTS, *optional]
 
 
 def tracepoint_id(name: str, credentials: str | None = None) -> int:
@@ -46,11 +47,11 @@ def tracepoint_id(name: str, credentials: str | None = None) -> int:
     )
 
 
-def attach(fds: dict[str, int], *, failures: bool) -> dict[str, int]:
+def attach(fds: dict[str, int], *, failures: bool, exits: bool = False) -> dict[str, int]:
     """Descriptors of the attachments by tracepoint, attached in order. Raises Failure; then none is left."""
     links: dict[str, int] = {}
     try:
-        for name in tracepoints(failures=failures):
+        for name in tracepoints(failures=failures, exits=exits):
             links[name] = _attach(name, fds)
     except BaseException:
         for fd in links.values():
@@ -60,9 +61,10 @@ def attach(fds: dict[str, int], *, failures: bool) -> dict[str, int]:
 
 
 def _attach(name: str, fds: dict[str, int]) -> int:
+    raw = RAW_TRACEPOINTS | EXIT_TRACEPOINTS
     try:
-        if name in RAW_TRACEPOINTS:
-            return libbpf.attach_raw_tracepoint(name, fds[f"prog.{RAW_TRACEPOINTS[name]}"])
+        if name in raw:
+            return libbpf.attach_raw_tracepoint(name, fds[f"prog.{raw[name]}"])
         event = _tracepoint_event(tracepoint_id(name))
         try:
             return libbpf.link_perf_event(fds[f"prog.{FAILURE_TRACEPOINTS[name]}"], event)

@@ -37,6 +37,11 @@ _MAP_KINDS = {
     "buckets": "hash",
     "told": "hash",
 }
+RUNNING = (
+    "shared.running"  # in the store: map `running` is that of every generation, and systemd keeps it once
+)
+_COUNTERS = layout.COUNTERS.size // 8
+_COUNTERS_AT_FIRST = 32  # bytes; later versions have more
 
 
 class Generation:
@@ -44,6 +49,7 @@ class Generation:
 
     def __init__(self, number: int, fds: dict[str, int]) -> None:
         self.number = number
+        self.goes_on = False  # with the running processes of the one before
         self._detached = math.inf
         self.fds = fds
         self.ledger = Ledger.of_map(fds["map.ledger"], libbpf.map_info(fds["map.ledger"]).value_size)
@@ -55,9 +61,15 @@ class Generation:
         self._positions = mmap.mmap(fds["map.output"], 2 * mmap.PAGESIZE, prot=mmap.PROT_READ)
 
     @classmethod
-    def load(cls, number: int, sources: Path, options: Options, page: Page) -> "Generation":
-        """Compile and load a new one, not attached yet. Raises Failure."""
-        fds, absent = loader.load(sources, options)
+    def load(
+        cls, number: int, sources: Path, options: Options, page: Page, former: "Generation | None" = None
+    ) -> "Generation":
+        """Compile and load a new one, not attached yet; with the running processes of the one before.
+
+        Raises Failure.
+        """
+        shared = former._shared(options) if former else {}
+        fds, absent = loader.load(sources, options, shared)
         if absent:
             log.warning("this kernel can't give %s: left out of every entry", ", ".join(absent))
         try:
@@ -65,6 +77,7 @@ class Generation:
         except (OSError, ValueError) as error:
             raise Failure(f"the loader handed over what is not ours: {error}", "report it") from None
         generation = cls(number, fds)
+        generation.goes_on = bool(shared)
         generation.ledger.begin(digest(sources, options), page)
         generation.buckets.begin()
         return generation
@@ -76,17 +89,18 @@ class Generation:
 
     def is_attached(self) -> bool:
         """All of its programs are."""
-        return set(self.attached) == set(attach.tracepoints(failures="prog.exit_execve" in self.fds))
+        failures, exits = "prog.exit_execve" in self.fds, "prog.on_process_exit" in self.fds
+        return set(self.attached) == set(attach.tracepoints(failures=failures, exits=exits))
 
     def attach(self, options: Options) -> None:
         """From here on every exec is seen. Raises Failure."""
-        links = attach.attach(self.fds, failures=options.failures)
+        links = attach.attach(self.fds, failures=options.failures, exits=options.exits)
         self.fds.update({f"link.{name}": fd for name, fd in links.items()})
 
     def keep(self, store: Store) -> None:
         """Put every descriptor into the store, the attachments last: what is attached can be read."""
         for name, fd in self.fds.items():
-            store.put(f"{self.number}.{name}", fd)
+            store.put(RUNNING if name == "map.running" else f"{self.number}.{name}", fd)
 
     def detach(self, store: Store) -> None:
         """Close the attachments, here and in the store."""
@@ -102,7 +116,7 @@ class Generation:
         return time.monotonic() - self._detached > _GRACE
 
     def discard(self, store: Store) -> None:
-        """Close everything, here and in the store."""
+        """Close everything, here and in the store; there, the map of running processes stays."""
         self.ledger.close()
         self._positions.close()
         for name, fd in self.fds.items():
@@ -126,7 +140,7 @@ class Generation:
         """All that was counted since `ledger.page.since`, predecessors included."""
         page = self.ledger.page
         missed = self._missed()
-        seen, ignored, lost, _held_back = self._counted()
+        seen, ignored, lost, *_ = self._counted()
         return Counters(
             seen=page.seen + seen + missed,
             forwarded=page.forwarded,
@@ -139,6 +153,10 @@ class Generation:
         """Execs that this program held back by a limit; they are among the ignored."""
         return self._counted()[3]
 
+    def unended(self) -> int:
+        """Processes of which the end could not be awaited; they are among the lost."""
+        return self._counted()[4]
+
     def check_access(self) -> None:
         """Raises Failure if the kernel wants a capability for what this process does all the time."""
         try:
@@ -150,16 +168,33 @@ class Generation:
                 "this kernel lets only CAP_BPF read a map by its descriptor", "Linux 5.19 or newer is needed"
             ) from None
 
-    def _counted(self) -> tuple[int, int, int, int]:
-        """What the program counted itself, of all CPUs: seen, ignored, lost, held back."""
+    def _counted(self) -> list[int]:
+        """What the program counted itself, of all CPUs: layout.COUNTERS, 0 for what an earlier one lacks."""
+        own = self._counters.info.value_size // 8
         value = self._counters.get(bytes(4)) or b""
-        seen, ignored, lost, held_back = map(sum, zip(*layout.COUNTERS.iter_unpack(value), strict=True))
-        return seen, ignored, lost, held_back
+        counted = list(map(sum, zip(*struct.iter_unpack(f"={own}Q", value), strict=True)))
+        return (counted + [0] * _COUNTERS)[:_COUNTERS]
+
+    def _shared(self, options: Options) -> dict[str, int]:
+        """The maps that a successor with these options must go on with."""
+        if not options.exits or "prog.on_process_exit" not in self.fds:
+            return {}
+        fd = self.fds.get("map.running")
+        if fd is not None and libbpf.map_info(fd).value_size == layout.RUNNING.size:
+            return {"running": fd}
+        log.warning("the ends of processes that run now will not be recorded: their list is none that fits")
+        return {}
 
     def _missed(self) -> int:
         """Execs for which the program didn't run, as it was running there already."""
         names = ("prog.on_exec", "prog.exit_execve")
         return sum(libbpf.program_info(self.fds[name]).misses for name in names if name in self.fds)
+
+
+def share(fds: dict[str, int], running: int | None) -> None:
+    """Give a generation that came out of the store the map that all have, if it uses it."""
+    if running is not None and "prog.on_process_exit" in fds:
+        fds["map.running"] = os.dup(running)
 
 
 def by_number(stored: Mapping[str, int]) -> tuple[dict[int, dict[str, int]], dict[str, int]]:
@@ -181,8 +216,9 @@ def check(fds: Mapping[str, int]) -> None:
     missing += [name for name in loader.RAW_TRACEPOINTS.values() if f"prog.{name}" not in fds]
     if missing:
         raise ValueError(f"{', '.join(missing)} missing")
-    for name, kind in _MAP_KINDS.items():
-        _check_map(name, kind, fds[f"map.{name}"])
+    for name, kind in (_MAP_KINDS | {"running": "hash"}).items():
+        if f"map.{name}" in fds:
+            _check_map(name, kind, fds[f"map.{name}"])
     programs = set()
     for name, fd in fds.items():
         if name.startswith("prog."):
@@ -200,12 +236,13 @@ def _check_map(name: str, kind: str, fd: int) -> None:
     sizes = {
         "config": (4, layout.USER.size),
         "defaults": (4, layout.USER.size),
-        "counters": (4, layout.COUNTERS.size),
         "buckets": (4, layout.BUCKET.size),
         "told": (4, layout.TOLD.size),
         "output": (0, 0),
     }.get(name, (4, info.value_size))
     if (info.name, info.kind, info.key_size, info.value_size) != (name, kind, *sizes):
         raise ValueError(f"map {name} is {info}")
+    if name == "counters" and (info.value_size % 8 or info.value_size < _COUNTERS_AT_FIRST):
+        raise ValueError(f"map {name} has {info.value_size} bytes")
     if name == "ledger" and info.value_size <= layout.LEDGER_SIZE:
         raise ValueError(f"map {name} has {info.value_size} bytes")

@@ -81,6 +81,10 @@ class Hooks:
         """Losses that the journal was told of."""
         return sum(one.ledger.page.reported for one in self._counting())
 
+    def unended(self) -> int:
+        """Processes of which the end could not be awaited; the current program alone."""
+        return self.current.unended()
+
     def _counting(self) -> list[Generation]:
         return [*self.former, self.current]
 
@@ -119,13 +123,15 @@ class Hooks:
     ) -> None:
         number = known[-1].number + 1 if known else 1
         page = Page(since=time.time_ns() // 1000, settled=int(not known))
-        new = Generation.load(number, sources, options, page)
+        new = Generation.load(number, sources, options, page, known[-1] if known else None)
         try:
             fill(new)
             new.attach(options)
         except BaseException:
             new.discard(self._store)
             raise
+        if not new.goes_on:
+            self._store.remove(generation.RUNNING)
         new.keep(self._store)
         self.current, self.former = new, known
         attached = ", ".join(new.attached)
@@ -148,8 +154,10 @@ class Hooks:
     def _believed(self, stored: Mapping[str, int]) -> list[Generation]:
         """The generations to go on with, oldest first, the last one attached; the others are let go."""
         generations, strangers = generation.by_number(stored)
+        running = strangers.pop(generation.RUNNING, None)
         whole = []
         for number, fds in generations.items():
+            generation.share(fds, running)
             try:
                 generation.check(fds)
                 one = Generation(number, fds)
@@ -161,6 +169,8 @@ class Hooks:
         for name, fd in strangers.items():
             self._store.remove(name)
             os.close(fd)
+        if running is not None:
+            os.close(running)
         return self._needed(whole)
 
     def _needed(self, whole: list[Generation]) -> list[Generation]:

@@ -11,6 +11,7 @@ MAX_ANCESTORS = 8
 MAX_USERS = 10240
 MAX_BUCKETS = 4096
 MAX_CALLERS = 8192
+MAX_RUNNING = 32768
 SCHEMA_SIZE = 1024
 NO_ID = 2**32 - 1
 FILENAME_SIZE = 4128
@@ -20,9 +21,12 @@ PATH_AREA = 4096
 
 USER = struct.Struct(f"={MESSAGE_SIZE}sII")  # struct user: message, action, limit
 ANCESTOR = struct.Struct(f"=I{COMM_SIZE}s")  # struct ancestor: pid, comm
-COUNTERS = struct.Struct("=4Q")  # struct counters: seen, ignored, lost, held_back
+COUNTERS = struct.Struct("=5Q")  # struct counters: seen, ignored, lost, held_back, unended
 BUCKET = struct.Struct("=3QII")  # struct bucket: full_at, held_back, created, limit, unused
 TOLD = struct.Struct("=6Q4I")  # struct told
+EXEC_ID = struct.Struct("=2Q")  # struct exec_id: start, execs
+END = struct.Struct("=2QiI")  # struct end: began, peak, status, unused
+RUNNING = struct.Struct("=4QII")  # struct running: start, execs, began, maxrss, uid, unused
 
 
 class Flag(IntFlag):
@@ -44,7 +48,8 @@ class Flag(IntFlag):
 # one with another layout can read what is still in the ring.
 SCHEMA = (
     "timestamp:Q flags:I result:i pid:I ppid:I uid:I euid:I gid:I loginuid:I session:I argc:I argv_total:I"
-    " pidns:I mntns:I nspid:I filename_len:I interp_len:I argv_len:I cgroup_len:I cwd_len:I ancestors_len:I"
+    " pidns:I mntns:I nspid:I exec_id_len:I end_len:I filename_len:I interp_len:I argv_len:I cgroup_len:I"
+    " cwd_len:I ancestors_len:I"
     " comm:16s new_comm:16s parent_comm:16s tty:64s message:64s"
 )
 
@@ -66,6 +71,6 @@ def record_head(schema: str) -> struct.Struct:
 
 def scratch_size(argv_bytes: int) -> int:
     """Bytes of the largest record: struct scratch of execwatch.c."""
-    data = FILENAME_SIZE + INTERP_SIZE + argv_bytes + 2 * (PATH_AREA + NAME_SIZE)
+    data = EXEC_ID.size + FILENAME_SIZE + INTERP_SIZE + argv_bytes + 2 * (PATH_AREA + NAME_SIZE)
     data += MAX_ANCESTORS * ANCESTOR.size
     return (record_head(SCHEMA).size + data + 7) // 8 * 8

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +19,9 @@ from execwatchd.kernel import offsets
 from execwatchd.kernel.options import Options
 
 MAPS = ("config", "defaults", "counters", "output", "ledger", "buckets", "told")
+EXIT_MAPS = ("running",)
 RAW_TRACEPOINTS = {"task_rename": "on_task_rename", "sched_process_exec": "on_exec"}
+EXIT_TRACEPOINTS = {"sched_process_exit": "on_process_exit"}
 FAILURE_TRACEPOINTS = {
     "sys_enter_execve": "enter_execve",
     "sys_enter_execveat": "enter_execveat",
@@ -31,20 +34,24 @@ _LIMIT = 1 << 16
 
 def programs(options: Options) -> tuple[list[str], list[str]]:
     """The functions for raw tracepoints, and those for tracepoints of system calls."""
+    raw = RAW_TRACEPOINTS | (EXIT_TRACEPOINTS if options.exits else {})
     failing = sorted(set(FAILURE_TRACEPOINTS.values())) if options.failures else []
-    return list(RAW_TRACEPOINTS.values()), failing
+    return list(raw.values()), failing
 
 
-def load(sources: Path, options: Options) -> tuple[dict[str, int], list[str]]:
+def load(
+    sources: Path, options: Options, shared: Mapping[str, int] | None = None
+) -> tuple[dict[str, int], list[str]]:
     """Descriptors by name (`map.NAME`, `prog.FUNCTION`), and the journal fields that this kernel lacks.
 
+    `shared`: maps by name, of the sizes that the program has, to be used instead of new ones.
     Nothing is attached yet. Raises Failure with the cause and the remedy.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
     if not child:
         ours.close()
-        _child(theirs, sources, options)
+        _child(theirs, sources, options, shared or {})
     theirs.close()
     with ours:
         message, fds, _flags, _address = socket.recv_fds(ours, _LIMIT, 64)
@@ -60,9 +67,9 @@ def load(sources: Path, options: Options) -> tuple[dict[str, int], list[str]]:
     return dict(zip(answer["names"], fds, strict=True)), answer["absent"]
 
 
-def _child(channel: socket.socket, sources: Path, options: Options) -> NoReturn:
+def _child(channel: socket.socket, sources: Path, options: Options, shared: Mapping[str, int]) -> NoReturn:
     try:
-        names, fds, absent = _compile(sources, options)
+        names, fds, absent = _compile(sources, options, shared)
         socket.send_fds(channel, [json.dumps({"names": names, "absent": absent}).encode()], fds)
     except Failure as failure:
         channel.send(json.dumps({"error": failure.message, "hint": failure.hint}).encode())
@@ -72,17 +79,22 @@ def _child(channel: socket.socket, sources: Path, options: Options) -> NoReturn:
         os._exit(0)  # BCC's own clean-up would print, and the kernel's is enough
 
 
-def _compile(sources: Path, options: Options) -> tuple[list[str], list[int], list[str]]:
+def _compile(
+    sources: Path, options: Options, shared: Mapping[str, int]
+) -> tuple[list[str], list[int], list[str]]:
     os.environ.clear()
     os.environ["BCC_KERNEL_SOURCE"] = str(sources / "kernel")
     os.chdir("/")  # BCC puts -I<current directory> first
-    flags, absent = offsets.flags()
+    flags, absent = offsets.flags(exits=options.exits)
     said = tempfile.TemporaryFile()  # noqa: SIM115  ends with the process
     for stream in (1, 2):
         os.dup2(said.fileno(), stream)
     bpf = _module(sources, [*flags, *options.flags()], said)
-    names = [f"map.{name}" for name in MAPS]
-    fds = [_map(bpf, name) for name in MAPS]
+    maps = [*MAPS, *(EXIT_MAPS if options.exits else ())]
+    names = [f"map.{name}" for name in maps]
+    fds = [_map(bpf, name) for name in maps]
+    for name, fd in shared.items():  # BCC has no way to say this; programs name a map by its descriptor
+        os.dup2(fd, _map(bpf, name), inheritable=False)
     raw, failing = programs(options)
     kinds = [(name, bpf.RAW_TRACEPOINT) for name in raw] + [(name, bpf.TRACEPOINT) for name in failing]
     for name, kind in kinds:

@@ -28,6 +28,17 @@ _REQUIRED = (
     "linux_binprm.interp",
 )
 
+# of the end of a process, where that is wanted
+_EXITS = (
+    "task_struct.signal",
+    "task_struct.start_boottime",
+    "task_struct.self_exec_id",
+    "task_struct.exit_code",
+    "signal_struct.live",
+    "signal_struct.flags",
+    "signal_struct.group_exit_code",
+)
+
 _OCTAL = re.compile(rb"\\([0-7]{3})")  # how mountinfo has white space and the backslash
 
 # journal fields → `name of the flag: path`, where they differ `first path that exists`
@@ -75,10 +86,18 @@ _OPTIONAL: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
+_OPTIONAL_EXITS: dict[str, dict[str, tuple[str, ...]]] = {
+    "EXECWATCH_PEAK_RSS_KB": {
+        "signal_struct__maxrss": ("signal_struct.maxrss",),
+        "mm_struct__hiwater_rss": ("mm_struct.hiwater_rss",),
+    },
+}
 
-def flags() -> tuple[list[str], list[str]]:
+
+def flags(*, exits: bool = False) -> tuple[list[str], list[str]]:
     """Compiler flags, and the journal fields that this kernel can't give.
 
+    `exits`: those for the ends of processes too.
     Raises Failure if the kernel has no BTF or lacks what no record can do without.
     """
     try:
@@ -90,18 +109,19 @@ def flags() -> tuple[list[str], list[str]]:
         ) from None
     with btf:
         try:
-            found = [_flag(path.replace(".", "__"), btf.offset(path)) for path in _REQUIRED]
+            required = (*_REQUIRED, *(_EXITS if exits else ()))
+            found = [_flag(path.replace(".", "__"), btf.offset(path)) for path in required]
         except KeyError as missing:
             raise Failure(
                 f"this kernel's structures lack {missing.args[0]}", "report it with the kernel's version"
             ) from None
         absent = []
-        for field, members in _OPTIONAL.items():
+        for field, members in {**_OPTIONAL, **(_OPTIONAL_EXITS if exits else {})}.items():
             try:
                 found += [_flag(name, _first(btf.offset, paths)) for name, paths in members.items()]
             except KeyError:
                 absent.append(field)
-        found += _special(btf)
+        found += [*_special(btf), *(_counters(btf) if exits else ())]
     return [*found, f"-DCGROUP_ROOT={cgroup_root()}ULL"], absent
 
 
@@ -127,6 +147,19 @@ def _special(btf: Btf) -> Iterator[str]:
         yield f"-DIN_EXECVE_BIT={1 << bit % 32}U"
     except KeyError:  # only a filter: without it each rename is kept, not just those by an exec
         return
+
+
+def _counters(btf: Btf) -> Iterator[str]:
+    """An array of counters, since Linux 6.2: before 6.16 the memory is gone when a process's end is seen."""
+    try:
+        flags = [
+            f"-DSIZEOF_percpu_counter={btf.size('percpu_counter')}",
+            _flag("mm_struct__rss_stat", btf.offset("mm_struct.rss_stat")),
+            _flag("percpu_counter__count", btf.offset("percpu_counter.count")),
+        ]
+    except KeyError:
+        return
+    yield from flags
 
 
 def cgroup_root(mountinfo: Path = Path("/proc/self/mountinfo")) -> int:

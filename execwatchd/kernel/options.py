@@ -23,6 +23,7 @@ class Options:
     cwd: bool = False
     ancestors: int = 0
     interactive: bool = False
+    exits: bool = False
 
     def flags(self) -> list[str]:
         """As compiler flags of bpf/execwatch.c."""
@@ -33,6 +34,7 @@ class Options:
             f"-DCPUS={libbpf.possible_cpus()}",
         ]
         flags += ["-DFAILURES"] * self.failures + ["-DCWD"] * self.cwd + ["-DINTERACTIVE"] * self.interactive
+        flags += ["-DEXITS"] * self.exits
         return flags + [f"-DANCESTORS={self.ancestors}"] * bool(self.ancestors)
 
 

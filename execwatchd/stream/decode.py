@@ -15,10 +15,13 @@ class MalformedError(ValueError):
 
 
 class Record(NamedTuple):
-    """One exec. Strings are raw bytes; ids as in struct record; `result` 0 or the negative errno.
+    """One exec, or the end of a process where `end` has something (layout.END).
 
-    `argv`: each argument ended by NUL. `cgroup`, `cwd`: components from the leaf up, each ended by NUL.
-    `ancestors`: layout.ANCESTOR each, the parent first.
+    Strings are raw bytes; ids as in struct record; `result` 0 or the negative errno.
+
+    `exec_id`: layout.EXEC_ID, or nothing. `argv`: each argument ended by NUL.
+    `cgroup`, `cwd`: components from the leaf up, each ended by NUL. `ancestors`: layout.ANCESTOR each, the
+    parent first.
     """
 
     timestamp: int
@@ -41,6 +44,8 @@ class Record(NamedTuple):
     parent_comm: bytes
     tty: bytes
     message: bytes
+    exec_id: bytes
+    end: bytes
     filename: bytes
     interp: bytes
     argv: bytes
@@ -49,7 +54,7 @@ class Record(NamedTuple):
     ancestors: bytes
 
 
-_PARTS = ("filename", "interp", "argv", "cgroup", "cwd", "ancestors")
+_PARTS = ("exec_id", "end", "filename", "interp", "argv", "cgroup", "cwd", "ancestors")
 # what a member is that an earlier layout lacks; 0 where nothing is said here
 _ABSENT: dict[str, int | bytes] = {
     "loginuid": layout.NO_ID,

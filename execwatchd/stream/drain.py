@@ -10,7 +10,7 @@ import ctypes
 import logging
 from collections.abc import Callable
 
-from execwatchd.stream import entry
+from execwatchd.stream import ends, entry
 from execwatchd.stream.decode import Decoder, MalformedError, Record
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.source import Source, Sources
@@ -91,7 +91,7 @@ class Reader:
             record = self._decode(data)
             if self.redact:
                 record = self.redact(record)
-            datagram = entry.encode(record)
+            datagram = ends.encode(record) if record.end else entry.encode(record)
         except Exception as error:  # one bad record must not stop the stream
             if not isinstance(error, MalformedError):
                 log.exception("a record of %d bytes could not be written", len(data))

@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A record as the datagram of one journal entry.
-
-The format is systemd's native journal protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/): `KEY=value`
-lines, or the key, the length as 64 bits little-endian and the value where it has a newline.
-"""
+"""An exec as the datagram of one journal entry; and an entry of the daemon's own log."""
 
 import errno
 import os
 import re
-import struct
 from collections.abc import Mapping
 from functools import lru_cache
 
-from execwatchd.kernel.layout import ANCESTOR, NO_ID, Flag
+from execwatchd.kernel.layout import ANCESTOR, EXEC_ID, NO_ID, Flag
 from execwatchd.kinds import Kind
 from execwatchd.stream import cgroup, quoting
 from execwatchd.stream.decode import REDACTED, Record
+from execwatchd.stream.native import field, line, string
 
 _TAIL = b"SYSLOG_IDENTIFIER=execwatchd\nPRIORITY=6\nMESSAGE_ID="
 _TRUNCATED: dict[int, bytes] = {
@@ -67,15 +63,17 @@ def encode(r: Record) -> bytes:
         _who(r.result, r.uid, r.euid, r.gid, r.loginuid, r.session, r.pidns, r.mntns, r.tty, r.message),
         _names(r.comm if r.flags & _HAS_COMM else None, r.new_comm, r.parent_comm, r.result),
         _program(r.filename, r.interp),
-        _field(b"ARGV", r.argv),
-        _where(r.cgroup, r.flags & _WHERE),
+        field(b"ARGV", r.argv),
+        where(r.cgroup, r.flags),
     ]
+    if r.exec_id:
+        parts.append(exec_id(r))
     if r.nspid:
         parts.append(b"EXECWATCH_NSPID=%d\n" % r.nspid)
     if r.ancestors:
         parts.append(_ancestors(r.ancestors))
     if r.flags & _HAS_CWD:
-        parts.append(_field(b"CWD", _cwd(r)))
+        parts.append(field(b"CWD", _cwd(r)))
     if not (r.result and r.flags & _CUT_ARGV):  # else they could not be counted
         parts.append(b"EXECWATCH_ARGC=%d\n" % r.argc)
     if r.flags & _UNUSUAL:
@@ -96,29 +94,20 @@ def _cut(r: Record) -> bytes:
 
 def log_entry(priority: int, text: str, fields: Mapping[str, str | int]) -> bytes:
     """An entry of the daemon's own log. `priority` as in syslog(3)."""
-    lines = [_line(b"MESSAGE", text.encode(errors="backslashreplace")), b"SYSLOG_IDENTIFIER=execwatchd\n"]
+    lines = [line(b"MESSAGE", text.encode(errors="backslashreplace")), b"SYSLOG_IDENTIFIER=execwatchd\n"]
     lines.append(b"PRIORITY=%d\n" % priority)
     lines += [
-        _line(key.encode(), str(value).encode(errors="backslashreplace")) for key, value in fields.items()
+        line(key.encode(), str(value).encode(errors="backslashreplace")) for key, value in fields.items()
     ]
     return b"".join(lines)
 
 
-def _field(name: bytes, value: bytes) -> bytes:
-    return _line(b"EXECWATCH_" + name, value)
+def exec_id(r: Record) -> bytes:
+    """The field that names the exec on its boot. It is the same whichever program, or how many, saw it."""
+    return b"EXECWATCH_EXEC_ID=%d-%d-%d\n" % (r.pid, *EXEC_ID.unpack(r.exec_id))
 
 
-def _line(key: bytes, value: bytes) -> bytes:
-    if b"\n" in value:
-        return b"%b\n%b%b\n" % (key, struct.pack("<Q", len(value)), value)
-    return b"%b=%b\n" % (key, value)
-
-
-def _string(padded: bytes) -> bytes:
-    return padded.partition(b"\0")[0]
-
-
-def _tty(name: bytes) -> bytes:
+def terminal(name: bytes) -> bytes:
     """The device below /dev: the kernel calls /dev/pts/0 pts0."""
     match = _PTS(name)
     return b"pts/" + match[1] if match else name
@@ -131,13 +120,13 @@ def _cwd(record: Record) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _introduction(uid: int, comm: bytes, has_comm: int, text: bytes) -> str:
-    name = quoting.escape(_string(comm)) if has_comm else "?"
+    name = quoting.escape(string(comm)) if has_comm else "?"
     return f" {uid} {name} {_user_text(text)}: "
 
 
 def _user_text(padded: bytes) -> str:
     """The message of the map; values that the daemon did not write could have anything in them."""
-    text = _string(padded).decode(errors="surrogateescape")
+    text = string(padded).decode(errors="surrogateescape")
     return "".join(c if c.isprintable() else quoting.escape(c.encode(errors="surrogateescape")) for c in text)
 
 
@@ -156,13 +145,13 @@ def _who(  # noqa: PLR0917  the key that it is remembered by
         b"SESSION": None if session == NO_ID else session,
         b"PIDNS": pidns or None,
         b"MNTNS": mntns or None,
-        b"TTY": _tty(_string(tty)) or None,
-        b"MESSAGE": _string(text),
+        b"TTY": terminal(string(tty)) or None,
+        b"MESSAGE": string(text),
         b"ERRNO": _errno_name(result).encode() if result else None,
     }
     kind = Kind.EXEC_FAILED if result else Kind.EXEC
     fields = [
-        _field(name, value if isinstance(value, bytes) else b"%d" % value)
+        field(name, value if isinstance(value, bytes) else b"%d" % value)
         for name, value in values.items()
         if value is not None
     ]
@@ -171,19 +160,24 @@ def _who(  # noqa: PLR0917  the key that it is remembered by
 
 @lru_cache(maxsize=1024)
 def _names(comm: bytes | None, new_comm: bytes, parent_comm: bytes, result: int) -> bytes:
-    fields = [_field(b"PARENT_COMM", _string(parent_comm))]
+    fields = [field(b"PARENT_COMM", string(parent_comm))]
     if comm is not None:
-        fields.append(_field(b"COMM", _string(comm)))
+        fields.append(field(b"COMM", string(comm)))
     if not result:
-        fields.append(_field(b"NEW_COMM", _string(new_comm)))
+        fields.append(field(b"NEW_COMM", string(new_comm)))
     return b"".join(fields)
 
 
 @lru_cache(maxsize=_PATHS)
 def _program(filename: bytes, interp: bytes) -> bytes:
     """Without their NULs; a filename that could not be read is none."""
-    fields = [_field(b"FILENAME", filename[:-1])] if filename else []
-    return b"".join([*fields, _field(b"INTERP", interp[:-1])] if interp else fields)
+    fields = [field(b"FILENAME", filename[:-1])] if filename else []
+    return b"".join([*fields, field(b"INTERP", interp[:-1])] if interp else fields)
+
+
+def where(components: bytes, flags: int) -> bytes:
+    """The fields of the cgroup: components as the kernel side sends them, and the record's flags."""
+    return _where(components, flags & _WHERE)
 
 
 @lru_cache(maxsize=_PATHS)
@@ -193,23 +187,23 @@ def _where(components: bytes, flags: int) -> bytes:
         return b""
     path = cgroup.path(components)
     if flags & _NO_UNIT:
-        return _field(b"CGROUP", path)
+        return field(b"CGROUP", path)
     place = cgroup.place(path)
-    fields = [_field(b"CGROUP", path)]
+    fields = [field(b"CGROUP", path)]
     if place.unit:
-        fields += [_field(b"UNIT", place.unit), _line(b"OBJECT_SYSTEMD_UNIT", place.unit)]
+        fields += [field(b"UNIT", place.unit), line(b"OBJECT_SYSTEMD_UNIT", place.unit)]
     if place.user_unit:
-        fields.append(_field(b"USER_UNIT", place.user_unit))
+        fields.append(field(b"USER_UNIT", place.user_unit))
     if place.container:
-        fields.append(_field(b"CONTAINER", place.container))
+        fields.append(field(b"CONTAINER", place.container))
     return b"".join(fields)
 
 
 @lru_cache(maxsize=1024)
 def _ancestors(chain: bytes) -> bytes:
     """`pid:comm` of each, the parent first."""
-    words = (f"{pid}:{quoting.escape(_string(comm))}" for pid, comm in ANCESTOR.iter_unpack(chain))
-    return _field(b"ANCESTORS", " ".join(words).encode())
+    words = (f"{pid}:{quoting.escape(string(comm))}" for pid, comm in ANCESTOR.iter_unpack(chain))
+    return field(b"ANCESTORS", " ".join(words).encode())
 
 
 def _errno_name(result: int) -> str:

@@ -20,6 +20,7 @@ class Losses:
         self._outbox = outbox
         self._signal = signal
         self._told_at = time.monotonic()
+        self._unended = hooks.unended()
 
     def tell(self) -> None:
         """Called when the ring is empty: a stall's losses are one entry."""
@@ -28,8 +29,14 @@ class Losses:
         lost = self._hooks.counters().lost
         books = self._hooks.current.ledger
         count = lost - books.page.reported
-        if count <= 0 or not self._outbox.send(_entry(count, self._hooks.ring_size)):
+        if count <= 0:
             return
+        unended = self._hooks.unended()
+        what = "execs or ends" if "sched_process_exit" in self._hooks.attached else "execs"
+        reasons = _reasons(count, min(unended - self._unended, count), self._hooks.ring_size)
+        if not self._outbox.send(_entry(count, f"{count} {what} were not recorded: {reasons}")):
+            return
+        self._unended = unended
         books.commit(books.page._replace(reported=lost))  # after it was sent: twice rather than never
         self._told_at = time.monotonic()
         self._signal(count)
@@ -40,7 +47,12 @@ class Losses:
             self.tell()
 
 
-def _entry(count: int, ring_size: int) -> bytes:
-    text = f"{count} execs were not recorded: the ring of {ring_size >> 10} KiB was full; raise ring_size"
+def _reasons(count: int, unended: int, ring_size: int) -> str:
+    full = f"the ring of {ring_size >> 10} KiB was full; raise ring_size"
+    unseen = f"{unended} processes ended unseen, or were too many to watch"
+    return "; ".join([*([full] * (count > unended)), *([unseen] * bool(unended))])
+
+
+def _entry(count: int, text: str) -> bytes:
     fields: dict[str, str | int] = {"MESSAGE_ID": Kind.EVENTS_LOST.value, "EXECWATCH_LOST": count}
     return entry.log_entry(4, text, fields)

@@ -54,11 +54,18 @@ class Sources(Protocol):
         """The one that is attached."""
 
     @property
+    def attached(self) -> Sequence[str]:
+        """The tracepoints that record, by name."""
+
+    @property
     def ring_size(self) -> int:
         """Of the current one, in bytes."""
 
     def counters(self) -> Counters:
         """The counters as they are now."""
+
+    def unended(self) -> int:
+        """How many of the lost are ends of processes that could not be awaited, of the current program's."""
 
     def settle(self) -> None:
         """Let `former` go; their rings are empty."""

@@ -140,6 +140,11 @@ class FakeSources:
         self.former = list(former)
         self.ring_size = 4 << 20
         self.settled = 0
+        self.attached = ["task_rename", "sched_process_exec"]
+        self.unended_count = 0
+
+    def unended(self) -> int:
+        return self.unended_count
 
     def counters(self) -> Counters:
         each = [one.counters() for one in (*self.former, self.current)]

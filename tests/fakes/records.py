@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from execwatchd.kernel import layout
 
-PARTS = ("filename", "interp", "argv", "cgroup", "cwd", "ancestors")
+PARTS = ("exec_id", "end", "filename", "interp", "argv", "cgroup", "cwd", "ancestors")
 Value = int | bytes
 
 # one of an ordinary exec: `ls -la` by UID 501 from bash in a terminal of a session
@@ -30,6 +30,8 @@ ORDINARY: dict[str, Value] = {
     "parent_comm": b"sshd",
     "tty": b"pts7",
     "message": b"Hi user 501!",
+    "exec_id": b"",
+    "end": b"",
     "filename": b"/usr/bin/ls\0",
     "interp": b"",
     "argv": b"ls\0-la\0",

@@ -15,19 +15,20 @@ from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.hooks import Hooks
 from execwatchd.kernel.libbpf import program_info
 from execwatchd.kernel.options import Options
-from tests.kernel.watch import DEFAULT
+from tests.kernel.watch import DEFAULT, objects
 
 OTHER = replace(DEFAULT, argv_bytes=512)
 
 
 class Manager:
-    """Keeps duplicates, as systemd does; `handed` gives them to the next process."""
+    """Keeps duplicates, as systemd does, and nothing twice; `handed` gives them to the next process."""
 
     def __init__(self) -> None:
         self.kept: dict[str, int] = {}
 
     def put(self, name: str, fd: int) -> None:
-        self.kept[name] = os.dup(fd)
+        if not objects([fd]) & objects(self.kept.values()):
+            self.kept[name] = os.dup(fd)
 
     def remove(self, name: str) -> None:
         if name in self.kept:
@@ -164,11 +165,7 @@ def test_a_kill_between_the_sum_and_the_end_of_the_old_one(manager: Manager) -> 
 
 
 def test_what_is_not_ours_is_closed(manager: Manager) -> None:
-    pipe = os.pipe()
-    manager.put("stranger", pipe[0])
-    manager.put("7.map.config", pipe[0])
-    for fd in pipe:
-        os.close(fd)
+    manager.kept = dict(zip(("stranger", "7.map.config"), os.pipe(), strict=True))
     hooks = start(manager)
     assert numbers(manager) == {"1"}
     die(hooks)

@@ -12,22 +12,26 @@ import pytest
 from execwatchd.errors import Failure
 from execwatchd.kernel import attach, libbpf, loader, offsets
 from execwatchd.kernel.layout import scratch_size
-from execwatchd.kernel.loader import FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
+from execwatchd.kernel.loader import EXIT_TRACEPOINTS, FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
 from execwatchd.kernel.options import MIB, Options
 from execwatchd.kernel.sources import directory
 from tests.kernel.watch import CGROUPS
 
 COMBINATIONS = [
-    Options(MIB, argv_bytes, failures, cwd, ancestors, interactive)
+    Options(MIB, argv_bytes, failures, cwd, ancestors, interactive, exits)
     for argv_bytes in (512, 4096, 32768)
-    for failures, cwd, ancestors, interactive in (
-        (False, False, 0, False),
-        (False, True, 0, False),
-        (True, False, 0, False),
-        (True, True, 0, False),
-        (True, True, 8, True),
+    for failures, cwd, ancestors, interactive, exits in (
+        (False, False, 0, False, False),
+        (False, True, 0, False, False),
+        (True, False, 0, False, False),
+        (True, True, 0, False, False),
+        (True, True, 8, True, True),
     )
-] + [Options(MIB, 4096, False, False, 8, False), Options(MIB, 4096, False, False, 0, True)]
+] + [
+    Options(MIB, ancestors=8),
+    Options(MIB, interactive=True),
+    Options(MIB, exits=True),
+]
 LIMIT = 1_000_000  # the verifier's, of instructions in all states
 
 
@@ -46,6 +50,7 @@ def test_every_combination_of_options_loads(options: Options) -> None:
             os.close(fd)
     assert absent == []
     names = [*RAW_TRACEPOINTS.values(), *(FAILURE_TRACEPOINTS.values() if options.failures else ())]
+    names += EXIT_TRACEPOINTS.values() if options.exits else ()
     assert programs.keys() == set(names)
     assert all(0 < count < LIMIT for count in programs.values())
     assert ledger >= scratch_size(options.argv_bytes)
@@ -156,11 +161,13 @@ def test_nothing_is_absent_on_this_kernel_and_what_would_be_is_named(monkeypatch
     assert offsets.flags()[1] == ["EXECWATCH_TTY"]
 
 
-@pytest.mark.parametrize("field", [*offsets._OPTIONAL])
+@pytest.mark.parametrize("field", [*offsets._OPTIONAL, *offsets._OPTIONAL_EXITS])
 def test_it_compiles_for_a_kernel_that_lacks_a_field(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = dict.fromkeys(offsets._OPTIONAL[field], ("task_struct.no_such_member",))
-    monkeypatch.setattr(offsets, "_OPTIONAL", {**offsets._OPTIONAL, field: missing})
-    fds, absent = loader.load(directory(), Options(MIB, cwd=True))
+    which = "_OPTIONAL" if field in offsets._OPTIONAL else "_OPTIONAL_EXITS"
+    known = getattr(offsets, which)
+    missing = dict.fromkeys(known[field], ("task_struct.no_such_member",))
+    monkeypatch.setattr(offsets, which, {**known, field: missing})
+    fds, absent = loader.load(directory(), Options(MIB, cwd=True, exits=True))
     for fd in fds.values():
         os.close(fd)
     assert absent == [field]
@@ -170,6 +177,14 @@ def test_a_kernel_that_lacks_what_no_record_can_do_without(monkeypatch: pytest.M
     monkeypatch.setattr(offsets, "_REQUIRED", (*offsets._REQUIRED, "task_struct.no_such_member"))
     with pytest.raises(Failure, match=r"this kernel's structures lack task_struct.no_such_member"):
         loader.load(directory(), Options(MIB))
+
+
+def test_a_kernel_that_lacks_what_no_end_can_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offsets, "_EXITS", (*offsets._EXITS, "signal_struct.no_such_member"))
+    with pytest.raises(Failure, match=r"this kernel's structures lack signal_struct.no_such_member"):
+        loader.load(directory(), Options(MIB, exits=True))
+    for fd in loader.load(directory(), Options(MIB))[0].values():
+        os.close(fd)
 
 
 def test_offsets_are_those_that_bpftool_shows() -> None:

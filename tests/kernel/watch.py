@@ -192,6 +192,8 @@ def before(pid: int) -> dict[str, object]:
         "parent_comm": comm_of(ppid) if ppid else b"",
         "tty": b"",
         "message": MESSAGE,
+        "exec_id": b"",
+        "end": b"",
         "interp": b"",
         "cgroup": cgroup_of(pid),
         "cwd": b"",

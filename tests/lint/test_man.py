@@ -17,6 +17,7 @@ from execwatchd.control.settings import Settings
 from execwatchd.ctl import cli
 from execwatchd.ctl.events import NUMBERS, TEXTS
 from execwatchd.kernel import layout
+from execwatchd.stream import ends
 from execwatchd.stream.decode import Decoder
 from execwatchd.stream.entry import encode
 from tests.fakes.records import pack, values
@@ -184,9 +185,13 @@ def test_journal_fields_that_the_daemon_writes_are_documented() -> None:
     full: dict[str, Any] = {"flags": 0xFFFFFFFF & ~int(not_these)}
     full |= {"interp": b"/bin/sh\0", "nspid": 7, "cwd": b"tmp\0", "argv_total": 9000}
     full |= {"ancestors": layout.ANCESTOR.pack(812, b"sshd")}
+    full |= {"exec_id": layout.EXEC_ID.pack(1, 2)}
     user = {"cgroup": b"a.service\0app.slice\0user@501.service\0user-501.slice\0user.slice\0"}
     docker = {"cgroup": b"docker-%b.scope\0system.slice\0" % (b"0123456789abcdef" * 4)}
     records = [full, full | user, full | docker, full | {"result": -2}]
     entries = [encode(decoded(pack(values(**record)))) for record in records]
+    for status in (0, 9):
+        end = decoded(pack(values(**full | {"end": layout.END.pack(1, 2, status, 0)})))
+        entries.append(ends.encode(end))
     written = set(re.findall(rb"^EXECWATCH_([A-Z_]+)", b"\n".join(entries), re.MULTILINE))
     assert {name.decode() for name in written} == {*NUMBERS, *TEXTS} - SUMS

@@ -65,6 +65,7 @@ def test_every_key(tree: Tree) -> None:
         cwd = true
         ancestors = 8
         interactive = true
+        exits = true
         argv_bytes = 32768
         ring_size = "8MiB"
         redact = ["default", "--pin=(.*)"]
@@ -88,6 +89,7 @@ def test_every_key(tree: Tree) -> None:
         "cwd": True,
         "ancestors": 8,
         "interactive": True,
+        "exits": True,
         "argv_bytes": 32768,
         "ring_size": 8 << 20,
         "redact": ("default", "--pin=(.*)"),
@@ -148,6 +150,7 @@ def test_all_problems_at_once(tree: Tree) -> None:
         cwd = 1
         ancestors = 9
         interactive = 0
+        exits = "1"
         argv_bytes = 513
         ring_size = "5MiB"
         unknown = 1
@@ -174,6 +177,7 @@ def test_all_problems_at_once(tree: Tree) -> None:
         f"{main}cwd: 1 must be true or false",
         f"{main}ancestors: 9 must be a number from 0 to 8",
         f"{main}interactive: 0 must be true or false",
+        f"{main}exits: '1' must be true or false",
         f"{main}argv_bytes: 513 must be a multiple of 512, at most 32768, in bytes",
         f'{main}ring_size: \'5MiB\' must be a power of two from "4KiB" to "128MiB"',
         f"{main}messages.0501: '0501' is not a UID: it must be a number from 0 to 4294967294,"
@@ -281,6 +285,7 @@ def test_print_config(tree: Tree) -> None:
             "cwd = false  # built in",
             "ancestors = 0  # built in",
             "interactive = false  # built in",
+            "exits = false  # built in",
             "argv_bytes = 4096  # built in",
             "# ring_size is chosen by the number of CPUs  # built in",
             'redact = ["default"]  # built in',

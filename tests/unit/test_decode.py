@@ -79,7 +79,7 @@ def absent(name: str) -> int | bytes:
     return b"\0" if CODES[name].endswith("s") else 0
 
 
-@pytest.mark.parametrize("part", ["interp", "cgroup", "cwd", "ancestors"])
+@pytest.mark.parametrize("part", ["exec_id", "end", "interp", "cgroup", "cwd", "ancestors"])
 def test_a_schema_without_a_part(part: str) -> None:
     schema = " ".join(f for f in layout.SCHEMA.split() if not f.startswith(f"{part}_len:"))
     assert decoded(pack(ORDINARY, schema), schema) == padded(values(**{part: b""}))

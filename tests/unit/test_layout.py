@@ -104,10 +104,10 @@ def test_the_user_map(header: Header) -> None:
 
 
 def test_the_counters(header: Header) -> None:
-    names = ["seen", "ignored", "lost", "held_back"]
+    names = ["seen", "ignored", "lost", "held_back", "unended"]
     assert header.numbers("sizeof(struct counters)", *offsets("counters", names)) == [
         layout.COUNTERS.size,
-        *places(["Q"] * 4),
+        *places(["Q"] * 5),
     ]
 
 
@@ -122,6 +122,27 @@ def test_the_buckets(header: Header, name: str, codes: list[str], members: tuple
     size = {"bucket": layout.BUCKET, "told": layout.TOLD}[name].size
     found = header.numbers(f"sizeof(struct {name})", *offsets(name, list(members)))
     assert found == [size, *places(codes)]
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "codes", "members"),
+    [
+        ("exec_id", layout.EXEC_ID, ["Q"] * 2, ["start", "execs"]),
+        ("end", layout.END, ["Q", "Q", "i", "I"], ["began", "peak", "status", "unused"]),
+        (
+            "running",
+            layout.RUNNING,
+            ["Q"] * 4 + ["I"] * 2,
+            ["id.start", "id.execs", "began", "maxrss", "uid", "unused"],
+        ),
+    ],
+)
+def test_the_ends(
+    header: Header, name: str, ours: struct.Struct, codes: list[str], members: list[str]
+) -> None:
+    found = header.numbers(f"sizeof(struct {name})", *offsets(name, members))
+    assert found == [ours.size, *places(codes)]
+    assert ours.format.removeprefix("=") in ("2Q", "2QiI", "4QII")
 
 
 def test_the_ledger(header: Header) -> None:

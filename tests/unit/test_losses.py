@@ -50,6 +50,32 @@ def test_what_is_told() -> None:
     assert found["MESSAGE"].startswith(b"1234 execs were not recorded: the ring of 4096 KiB was full")
 
 
+@pytest.mark.parametrize(
+    ("lost", "unended", "text"),
+    [
+        (7, 0, "7 execs or ends were not recorded: the ring of 4096 KiB was full; raise ring_size"),
+        (7, 7, "7 execs or ends were not recorded: 7 processes ended unseen, or were too many to watch"),
+        (
+            7,
+            2,
+            "7 execs or ends were not recorded: the ring of 4096 KiB was full; raise ring_size;"
+            " 2 processes ended unseen, or were too many to watch",
+        ),
+    ],
+)
+def test_what_is_told_where_ends_are_recorded(lost: int, unended: int, text: str) -> None:
+    rig = Rig()
+    rig.sources.attached.append("sched_process_exit")
+    rig.source.lose(lost)
+    rig.sources.unended_count = unended
+    rig.losses.tell()
+    rig.source.lose(1)
+    rig.losses.tell()
+    first, second = (fields(datagram)["MESSAGE"].decode() for datagram in rig.journal.entries)
+    assert first == text
+    assert second == "1 execs or ends were not recorded: the ring of 4096 KiB was full; raise ring_size"
+
+
 def test_what_a_stalled_journal_refused_is_told_later_in_one() -> None:
     rig = Rig(room=0)
     rig.source.lose(3)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every recorded exec has one end in the journal, whatever becomes of the daemon; and the log shows it."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from execwatchd.kinds import Kind
+from tests.system import storm as storms
+from tests.system.harness import Boot, Box
+from tests.system.storm import ONLY_STORM, Storm, at_rest
+
+EXITS = ONLY_STORM + "echo 'exits = true' >$R/etc/execwatchd/execwatchd.toml.d/exits.toml\n"
+
+
+@pytest.fixture(scope="session")
+def storm(layers: Path) -> Storm:
+    directory = layers / "storm-of-ends"
+    directory.mkdir()
+    layers.chmod(0o755)
+    return storms.build(directory)
+
+
+@pytest.fixture
+def watching(boot: Boot) -> Box:
+    box = boot(EXITS)
+    box.systemctl("start", "execwatchd")
+    return box
+
+
+def ids(box: Box, kind: Kind) -> Counter[str]:
+    """How often each exec is in entries of this kind."""
+    fields = "--output-fields=EXECWATCH_EXEC_ID"
+    entries = box.journal("-u", "execwatchd", f"MESSAGE_ID={kind.value}", fields)
+    return Counter(entry["EXECWATCH_EXEC_ID"] for entry in entries if "EXECWATCH_EXEC_ID" in entry)
+
+
+def test_restarts_during_a_storm(watching: Box, storm: Storm) -> None:
+    count = 5_000
+    running = storm.start("restart", count)
+    while running.poll() is None:
+        watching.systemctl("restart", "execwatchd")
+    assert running.returncode == 0
+    total = at_rest(watching)
+    execs, ends = ids(watching, Kind.EXEC), ids(watching, Kind.EXITED)
+    assert len(execs) == execs.total() == count + 1
+    assert ends == execs
+    assert (total["Lost"], total["Forwarded"]) == (0, 2 * (count + 1))
+
+
+def test_kills_during_a_storm(watching: Box, storm: Storm) -> None:
+    count, kills = 5_000, 0
+    running = storm.start("kill", count)
+    while running.poll() is None:
+        watching.systemctl("kill", "--signal=KILL", "execwatchd")
+        kills += 1
+        watching.systemctl("start", "execwatchd")
+    assert running.returncode == 0
+    total = at_rest(watching)
+    execs, ends = ids(watching, Kind.EXEC), ids(watching, Kind.EXITED)
+    assert len(execs) == count + 1
+    assert execs.keys() == ends.keys()
+    assert execs.total() + ends.total() - 2 * (count + 1) <= kills
+    assert total["Lost"] == 0
+
+
+def test_other_options_during_a_storm(watching: Box, storm: Storm) -> None:
+    """Both programs may have seen an exec; of the end, one reports."""
+    count, switches = 5_000, 4
+    running = storm.start("switch", count, pause_us=400)
+    for i in range(switches):
+        value = "true" if i % 2 == 0 else "false"
+        watching.shell(f"echo 'cwd = {value}' >/etc/execwatchd/execwatchd.toml.d/cwd.toml")
+        watching.systemctl("restart", "execwatchd")
+    assert running.wait() == 0
+    total = at_rest(watching)
+    execs, ends = ids(watching, Kind.EXEC), ids(watching, Kind.EXITED)
+    assert len(execs) == ends.total() == count + 1
+    assert execs.keys() == ends.keys()
+    assert total["Forwarded"] == execs.total() + ends.total()
+    assert total["Lost"] == 0
+
+
+def test_the_option_off_and_on(watching: Box, storm: Storm) -> None:
+    drop_in = "/etc/execwatchd/execwatchd.toml.d/exits.toml"
+    storm.run("on", 10)
+    watching.shell(f"echo 'exits = false' >{drop_in}")
+    watching.systemctl("reload", "execwatchd")
+    (warned,) = watching.journal("-u", "execwatchd", "--grep=takes effect at a restart")
+    assert "a change of exits takes" in warned["MESSAGE"]
+    watching.systemctl("restart", "execwatchd")
+    storm.run("off", 10)
+    assert at_rest(watching)["Forwarded"] == 33
+    assert ids(watching, Kind.EXITED) == ids(watching, Kind.EXEC)
+    assert ids(watching, Kind.EXEC).total() == 11
+    watching.shell(f"echo 'exits = true' >{drop_in}")
+    watching.systemctl("restart", "execwatchd")
+    storm.run("again", 10)
+    assert at_rest(watching)["Forwarded"] == 55
+    assert ids(watching, Kind.EXITED) == ids(watching, Kind.EXEC)
+    assert ids(watching, Kind.EXEC).total() == 22
