@@ -27,7 +27,7 @@ _execwatchctl_value() { # of the option before; false if that takes none
     --by) _execwatchctl_words user unit command ;;
     -D | --directory) mapfile -t COMPREPLY < <(compgen -d -- "${COMP_WORDS[COMP_CWORD]}") ;;
     -S | --since | -U | --until) _execwatchctl_words today yesterday now ;;
-    -n | --lines | --comm | --host | --session | --pid | --namespace | --message | --interval | --max-lost) ;;
+    -n | --lines | --comm | --host | --session | --pid | --namespace | --message | --interval | --max-lost | --slow) ;;
     *) return 1 ;;
   esac
 }
@@ -55,7 +55,7 @@ _execwatchctl() {
       esac
       ;;
     log)
-      _execwatchctl_words --unit --user-unit --user --comm --host --session --pid --failed --since --until --boot \
+      _execwatchctl_words --unit --user-unit --user --comm --host --session --pid --failed --slow --since --until --boot \
         --lines --follow --output --json --tree --directory --namespace --any-sender --help
       ;;
     top)

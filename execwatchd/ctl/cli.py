@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from execwatchd import __version__
-from execwatchd.ctl import log, manage, status, top
+from execwatchd.ctl import log, manage, status, top, when
 from execwatchd.ctl.ports import Tools
 from execwatchd.ctl.tally import GROUPINGS
 from execwatchd.errors import EXIT_USAGE, Failure
@@ -35,6 +35,7 @@ _LOG_EXAMPLES = """\
 examples:
   execwatchctl log --since "1h ago" --comm sudo
   execwatchctl log -b -1 -o argv          command lines of the boot before, to paste into a shell
+  execwatchctl log --slow 10s --since today
   execwatchctl log --tree --pid 4711      what process 4711 and its descendants executed
   execwatchctl log -o json | jq -r 'select(.uid == 0) | .argv[0]'
   execwatchctl log -D /mnt/var/log/journal
@@ -187,7 +188,8 @@ def _filters(add: _Add) -> None:
     text = "by this process; with --tree, its descendants too"
     add("--pid", **several, type=_natural, metavar="PID", help=text)
     add("--host", **several, metavar="NAME", help="on this host, where the journal has several")
-    add("--failed", action="store_true", help="only those that failed")
+    add("--failed", action="store_true", help="only those that failed, or that did not end with 0")
+    add("--slow", type=_span, metavar="TIME", help="only ends of processes that ran so long, e.g. 10s, 5min")
 
 
 def _range(add: _Add) -> None:
@@ -210,6 +212,13 @@ def _source(add: _Add) -> None:
     add("-D", "--directory", metavar="DIR", help="read the journal files in DIR")
     add("--namespace", metavar="NAME", help="read this journal namespace only")
     add("--any-sender", action="store_true", help="believe entries whoever wrote them")
+
+
+def _span(text: str) -> int:
+    try:
+        return when.span(text)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(f"not a length of time: {text}") from None
 
 
 def _natural(text: str) -> int:

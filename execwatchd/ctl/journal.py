@@ -45,10 +45,14 @@ class SystemdJournal:
         self._files = files
         self._hangup = hangup
         self._doubles = Doubles(open_reader)
+        self._open_reader = open_reader
+        self._finder: journal.Reader | None = None
 
     def close(self) -> None:
         """Close the files."""
         self._doubles.close()
+        if self._finder is not None:
+            self._finder.close()
         self._reader.close()
 
     def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
@@ -64,7 +68,7 @@ class SystemdJournal:
 
     def polled(self, query: Query) -> Iterator[Entry | None]:
         """The entries in their order; None instead of waiting, each time a following reader has no more."""
-        self._match(query.clauses)
+        _match(self._reader, query.clauses)
         self._reader.fileno()  # from here on `process` notices what changes
         fields = self._first(query)
         while True:
@@ -72,7 +76,7 @@ class SystemdJournal:
                 entry = _entry(fields)
                 if query.until is not None and entry.realtime > query.until:
                     return
-                if not self._doubles.has(entry, fields["__CURSOR"]):
+                if query.accepts(entry) and not self._doubles.has(entry, fields["__CURSOR"]):
                     yield entry
                 fields = self._next()
             if not query.follow:
@@ -85,11 +89,20 @@ class SystemdJournal:
         """`polled` goes on with what is not before this point in time, in µs since the epoch."""
         self._reader.seek_realtime(until)
 
+    def find(self, clauses: Sequence[Clause]) -> Entry | None:
+        """The first entry that satisfies them, whatever is being read."""
+        if self._finder is None:
+            self._finder = self._open_reader()
+        _match(self._finder, clauses)
+        self._finder.seek_head()
+        fields = self._finder.get_next()
+        return _entry(fields) if fields else None
+
     def boots(self) -> Sequence[str]:
         """The boot ids that the journal knows, oldest first."""
         starts = []
         for boot in self._reader.query_unique("_BOOT_ID"):
-            self._match(((b"_BOOT_ID=" + boot,),))
+            _match(self._reader, ((b"_BOOT_ID=" + boot,),))
             self._reader.seek_head()
             if first := self._next():
                 starts.append((_entry(first).realtime, boot.decode("ascii")))
@@ -99,15 +112,6 @@ class SystemdJournal:
         """Whether there is a system journal that may be read."""
         found = (path for place in self._files for path in place.rglob("*.journal"))
         return any(os.access(path, os.R_OK) for path in found if not path.name.startswith("user-"))
-
-    def _match(self, clauses: Sequence[Clause]) -> None:
-        self._reader.flush_matches()
-        for clause in clauses:
-            for index, term in enumerate(clause):
-                if index:
-                    self._reader.add_disjunction()
-                self._reader.add_match(term)
-            self._reader.add_conjunction()
 
     def _first(self, query: Query) -> _Fields:
         """Stand at the first entry wanted and read it: what comes before it costs nothing."""
@@ -134,7 +138,20 @@ class SystemdJournal:
             self._reader.seek_tail()
         else:
             self._reader.seek_realtime(query.until + 1)
+        if query.ran is not None:
+            return self._last_accepted(query)
         fields: _Fields = self._reader.get_previous(query.lines or 1)
+        return fields
+
+    def _last_accepted(self, query: Query) -> _Fields:
+        """One by one: how far back so many are, only reading tells."""
+        fields: _Fields = {}
+        left = query.lines or 1
+        while left and (found := self._reader.get_previous()):
+            fields, entry = found, _entry(found)
+            left -= query.accepts(entry)
+            if query.since is not None and entry.realtime < query.since:
+                break
         return fields
 
     def _next(self) -> _Fields:
@@ -208,6 +225,16 @@ def open_journal(source: Source, hangup: int | None = None) -> Iterator[SystemdJ
         ) from None
     with closing(found):
         yield found
+
+
+def _match(reader: journal.Reader, clauses: Sequence[Clause]) -> None:
+    reader.flush_matches()
+    for clause in clauses:
+        for index, term in enumerate(clause):
+            if index:
+                reader.add_disjunction()
+            reader.add_match(term)
+        reader.add_conjunction()
 
 
 def _arguments(source: Source) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 
 from execwatchd.ctl import shown, treeview
+from execwatchd.ctl.commands import with_commands
 from execwatchd.ctl.events import Event, dump, event
 from execwatchd.ctl.ports import Journal, Query, Tools
-from execwatchd.ctl.query import query, source
+from execwatchd.ctl.query import looks_up, query, sender, source
 from execwatchd.ctl.terminal import Console, printable
 from execwatchd.errors import EXIT_USAGE, Failure
 
@@ -19,6 +20,8 @@ def run(options: Namespace, tools: Tools) -> int:
     _check(options)
     with tools.journal(source(options)) as journal:
         events = _events(journal, query(options, journal), tools.console.out.flush)
+        if looks_up(options):
+            events = with_commands(events, journal, sender(options.any_sender, options.directory))
         if options.tree:
             count = treeview.show(events, options.pid, tools.console, as_json=options.output == "json")
         else:
@@ -40,6 +43,8 @@ def _check(options: Namespace) -> None:
         raise Failure("--tree shows what was, --follow what will be", "choose one", EXIT_USAGE)
     if options.tree and options.output not in ("short", "json"):
         raise Failure(f"--tree has no output {options.output}", "short or json", EXIT_USAGE)
+    if options.tree and options.slow is not None:
+        raise Failure("--tree needs all executions, --slow has only ends", "choose one", EXIT_USAGE)
 
 
 def _events(journal: Journal, wanted: Query, before_wait: Callable[[], object]) -> Iterator[Event]:

@@ -82,7 +82,8 @@ Clause = tuple[bytes, ...]  # of FIELD=value terms, one of which must hold
 class Query:
     """Entries that satisfy every clause, between `since` and `until` (µs of CLOCK_REALTIME).
 
-    `lines` is how many of the last ones; `follow` goes on with new ones.
+    `lines` is how many of the last ones; `follow` goes on with new ones. `ran`: of ends, only those of
+    processes that ran for so many µs at least, which no clause can say.
     """
 
     clauses: tuple[Clause, ...] = ()
@@ -90,6 +91,12 @@ class Query:
     until: int | None = None
     lines: int | None = None
     follow: bool = False
+    ran: int | None = None
+
+    def accepts(self, entry: Entry) -> bool:
+        """What the clauses can't say; an entry that is no end is accepted."""
+        ran = entry.fields.get("EXECWATCH_RUN_TIME_USEC", b"")
+        return self.ran is None or not ran.isdigit() or int(ran) >= self.ran
 
 
 class Journal(Protocol):
@@ -103,6 +110,9 @@ class Journal(Protocol):
 
     def skip(self, until: int) -> None:
         """`polled` goes on with what is not before this point in time, in µs since the epoch."""
+
+    def find(self, clauses: Sequence[Clause]) -> Entry | None:
+        """The first entry that satisfies them, whatever is being read."""
 
     def boots(self) -> Sequence[str]:
         """The boot ids that the journal knows, oldest first."""

@@ -4,6 +4,7 @@
 import os
 import pwd
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 from execwatchd.ctl import when
@@ -19,12 +20,13 @@ _UNIT_SUFFIXES = {
     *(".service", ".socket", ".device", ".mount", ".automount", ".swap", ".target", ".path", ".timer"),
     *(".slice", ".scope"),
 }
+_BAD_ENDS = tuple(b"EXECWATCH_EXIT_RESULT=" + result for result in (b"exit-code", b"signal", b"core-dump"))
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def query(options: Namespace, journal: Journal) -> Query:
     """The query of these options; `--boot -1` and the like need the journal's own list of boots."""
-    clauses = [*sender(options.any_sender, options.directory), _kinds(options), *_filters(options)]
+    clauses = [*sender(options.any_sender, options.directory), *_kinds(options), *_filters(options)]
     if options.host:
         clauses.append(tuple(b"_HOSTNAME=" + os.fsencode(host) for host in options.host))
     if options.boot is not None:
@@ -34,7 +36,7 @@ def query(options: Namespace, journal: Journal) -> Query:
     )
     since = when.parse(options.since) if options.since else None
     until = when.parse(options.until) if options.until else None
-    return Query(tuple(clauses), since, until, lines, options.follow)
+    return Query(tuple(clauses), since, until, lines, options.follow, options.slow)
 
 
 def source(options: Namespace) -> Source:
@@ -72,9 +74,18 @@ def _our_user() -> tuple[bytes, ...]:
         return ()
 
 
-def _kinds(options: Namespace) -> Clause:
-    shown = [Kind.EXEC_FAILED] if options.failed else [Kind.EXEC, Kind.EXEC_FAILED]
-    return (*(_is(kind) for kind in shown), *_missing(options))
+def _kinds(options: Namespace) -> Iterator[Clause]:
+    shown = [Kind.EXEC, Kind.EXEC_FAILED] if options.slow is None else []
+    # an end has no command line, if it isn't looked up
+    shown += [Kind.EXITED] if options.output != "argv" or looks_up(options) else []
+    yield (*map(_is, shown), *_missing(options))
+    if options.failed:
+        yield (_is(Kind.EXEC_FAILED), *_BAD_ENDS, *_missing(options))
+
+
+def looks_up(options: Namespace) -> bool:
+    """Whether ends may be shown without their execs, and so need what those say."""
+    return not options.tree and (options.failed or options.slow is not None)
 
 
 def _missing(options: Namespace) -> Clause:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from execwatchd.ctl.events import Event
 from execwatchd.ctl.terminal import Console, cut, pad, printable, width, word
 from execwatchd.ctl.users import name_of
+from execwatchd.stream.durations import duration
 from execwatchd.stream.quoting import shell
 
 _name_of = lru_cache(1024)(name_of)
@@ -48,10 +49,27 @@ def command(one: Event) -> str:
 
 
 def outcome(one: Event) -> str:
-    """Why the exec failed, in brackets; empty for one that did not."""
+    """In brackets, why the exec failed, or how the process ended; empty for an exec that did not fail."""
+    if one.kind == "ended":
+        return f"[{_ending(one)}]"
     if one.kind != "failed":
         return ""
     return f"[{word(one.raw('ERRNO')) or one.number('RESULT')}]"
+
+
+def style(one: Event) -> str:
+    """What fails is red, and what merely ends isn't loud."""
+    if one.kind == "ended":
+        return "dim" if one.raw("EXIT_RESULT") == b"success" else "red"
+    return "red" if one.kind == "failed" else "bold"
+
+
+def _ending(one: Event) -> str:
+    code, ran, peak = (one.number(name) for name in ("EXIT_CODE", "RUN_TIME_USEC", "PEAK_RSS_KB"))
+    how = word(one.raw("EXIT_SIGNAL_NAME")) if code is None else f"exit {code}"
+    core = "core dumped" if one.raw("EXIT_RESULT") == b"core-dump" else ""
+    time = "" if ran is None else duration(ran)
+    return ", ".join(filter(None, (how, core, time, "" if peak is None else f"{peak / 1024:.1f} MiB")))
 
 
 def clip(text: str, room: int | None) -> str:
@@ -79,7 +97,7 @@ class Short:
         cells = self._cells(one)
         used = sum(width(cell) + 1 for cell, _ in cells)
         room = None if self._console.width is None else max(0, self._console.width - used)
-        cells.append((clip(f"{outcome(one)} {command(one)}".lstrip(), room), self._command_style(one)))
+        cells.append((clip(f"{outcome(one)} {command(one)}".lstrip(), room), style(one)))
         return " ".join(self._console.paint(*cell) if cell[1] else cell[0] for cell in cells).rstrip()
 
     def _cells(self, one: Event) -> list[tuple[str, str]]:
@@ -101,7 +119,3 @@ class Short:
 
     def _column(self, text: str, cells: int) -> str:
         return pad(text if self._console.width is None else cut(text, cells), cells)
-
-    @staticmethod
-    def _command_style(one: Event) -> str:
-        return "red" if one.kind == "failed" else "bold"

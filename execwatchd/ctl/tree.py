@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Execs as the processes that made them, and those as a tree.
 
-The journal tells of execs, not of processes: a fork that executes nothing leaves no entry, neither does
-an exit, and pids come round again. What holds is that a process keeps its comm from one exec to the next
-unless it renames itself, that a fresh fork has its parent's comm, and that an orphan's new parent is init
-or an ancestor. Two execs of one pid that fit neither are two processes.
+The journal tells of execs, not of processes: a fork that executes nothing leaves no entry, an exit only where
+ends are recorded, and pids come round again. What holds is that a process keeps its comm from one exec to the
+next unless it renames itself, that a fresh fork has its parent's comm, and that an orphan's new parent is
+init or an ancestor. Two execs of one pid that fit neither are two processes.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -28,6 +28,7 @@ class Process:
     execs: list[Event]
     stamps: set[int]
     children: list["Process"] = field(default_factory=list)
+    end: Event | None = None
 
     @property
     def comm(self) -> bytes:
@@ -54,10 +55,18 @@ class Forest:
     def add(self, one: Event) -> None:
         """Put the event where it belongs; one that comes again after a take-over is left out."""
         pid, ppid = one.number("PID"), one.number("PPID")
-        if pid is None or ppid is None:
+        if pid is None:
             return
         living = self._living.setdefault((one.host, one.boot), {})
         known = living.get(pid)
+        if one.kind == "ended":
+            _end(known, one)
+        elif ppid is not None:
+            self._exec(living, known, pid, ppid, one)
+
+    def _exec(
+        self, living: dict[int, Process], known: Process | None, pid: int, ppid: int, one: Event
+    ) -> None:
         if known is None or not _same(known, ppid, one):
             self._start(living, pid, ppid, one)
         elif _stamp(one) not in known.stamps:
@@ -78,11 +87,18 @@ def _same(process: Process, ppid: int, one: Event) -> bool:
     """Whether the exec is that process's, and not of a later one with its pid."""
     if _stamp(one) in process.stamps:
         return True
+    if process.end is not None:
+        return False
     comm = one.raw("COMM")
     if ppid == process.ppid:
         return comm in (process.comm, b"") or comm != one.raw("PARENT_COMM")
     orphaned = ppid == _INIT or any(ppid == ancestor.pid for ancestor in process.ancestors())
     return orphaned and comm == process.comm
+
+
+def _end(process: Process | None, one: Event) -> None:
+    if process is not None and one.raw("EXEC_ID") in {exec_.raw("EXEC_ID") for exec_ in process.execs}:
+        process.end = one
 
 
 def _stamp(one: Event) -> int:

@@ -28,7 +28,8 @@ def show(events: Iterable[Event], pids: Collection[int], console: Console, *, as
 def as_object(process: Process, depth: int) -> dict[str, Any]:
     """A process for JSON. Flat, with its depth: nested objects would be as deep as somebody wished."""
     execs = [one.as_json() for one in process.execs]
-    return {"pid": process.pid, "ppid": process.ppid, "depth": depth, "execs": execs}
+    shown: dict[str, Any] = {"pid": process.pid, "ppid": process.ppid, "depth": depth, "execs": execs}
+    return shown if process.end is None else {**shown, "end": process.end.as_json()}
 
 
 def lines(process: Process, place: Place, console: Console) -> Iterator[str]:
@@ -40,7 +41,9 @@ def lines(process: Process, place: Place, console: Console) -> Iterator[str]:
     below = above + trunk + ("│ " if process.children else "  ")
     for index, one in enumerate(process.execs):
         head = f"{above}{branch}{process.pid} " if index == 0 else f"{below}» "
-        yield _line(one, head, _origin(process) if index == 0 else "", console)
+        notes = [_origin(process)] if index == 0 else []
+        notes += [shown.outcome(process.end)] if process.end and one is process.execs[-1] else []
+        yield _line(one, head, " ".join(notes), console)
 
 
 def _line(one: Event, place: str, note: str, console: Console) -> str:

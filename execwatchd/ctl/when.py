@@ -43,13 +43,14 @@ def _parse(spec: str, now: float) -> int:
     if spec in _DAYS:
         return _micros(_day(now) + timedelta(days=_DAYS[spec]))
     if spec.startswith(("-", "+")):
-        return round(now * 1e6) + int(spec[0] + "1") * _span(spec[1:])
+        return round(now * 1e6) + int(spec[0] + "1") * span(spec[1:])
     if spec.endswith(" ago"):
-        return round(now * 1e6) - _span(spec[: -len(" ago")])
+        return round(now * 1e6) - span(spec[: -len(" ago")])
     return _micros(_calendar(spec, now))
 
 
-def _span(text: str) -> int:
+def span(text: str) -> int:
+    """A length of time such as `10s` or `1h 30min`, in µs. Raises ValueError or OverflowError."""
     parts = _PART.findall(text)
     if not parts or _PART.sub("", text).strip() or any(unit not in _UNITS for _, unit in parts):
         raise ValueError(text)

@@ -9,6 +9,7 @@ from execwatchd.kernel.layout import END, NO_ID
 from execwatchd.kinds import Kind
 from execwatchd.stream import quoting
 from execwatchd.stream.decode import Record
+from execwatchd.stream.durations import duration
 from execwatchd.stream.entry import exec_id, terminal, where
 from execwatchd.stream.native import field, string
 
@@ -60,20 +61,6 @@ def signal_name(number: int) -> str:
     except ValueError:  # one that libc keeps for itself, or between the first and the last real-time one
         first = int(signal.SIGRTMIN)
         return f"SIGRTMIN+{number - first}" if number > first else str(number)
-
-
-def duration(micros: int) -> str:
-    """Two or three digits, as a reader wants it: `5.3 ms`, `12.3 s`, `3 min 20 s`, `2 d 4 h`."""
-    if micros < 999_500:
-        return f"{micros / 1000:.3g} ms"
-    seconds = micros / 1e6
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            return f"{whole // size} {unit} {whole % size // smaller} {name}"
-    return f"{whole} s"
 
 
 def _run_time(r: Record) -> int:

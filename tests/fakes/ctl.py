@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from execwatchd.ctl.__main__ import main
-from execwatchd.ctl.ports import Entry, Memory, Query, Row, Source, Tools
+from execwatchd.ctl.ports import Clause, Entry, Memory, Query, Row, Source, Tools
 from execwatchd.ctl.terminal import Console
 from execwatchd.kinds import Kind
 
@@ -121,6 +121,9 @@ class FakeJournal:
     def skip(self, until: int) -> None:
         self.position = sum(entry.realtime < until for entry in self.stored)
 
+    def find(self, clauses: Sequence[Clause]) -> Entry | None:
+        return next((entry for entry in self.stored if _matches(entry, Query(tuple(clauses)))), None)
+
     def boots(self) -> Sequence[str]:
         return self.known_boots
 
@@ -131,7 +134,7 @@ class FakeJournal:
 def _matches(entry: Entry, query: Query) -> bool:
     terms = {name.encode() + b"=" + value for name, value in entry.fields.items()}
     within = (query.since or 0) <= entry.realtime <= (query.until or entry.realtime)
-    return within and all(terms & set(clause) for clause in query.clauses)
+    return within and query.accepts(entry) and all(terms & set(clause) for clause in query.clauses)
 
 
 def entry(
@@ -176,6 +179,21 @@ def failed_entry(pid: int, *argv: bytes, error: str = "ENOENT", **fields: Any) -
     made = exec_entry(pid, *argv, kind=Kind.EXEC_FAILED, RESULT=-2, ERRNO=error, **fields)
     kept = {name: value for name, value in made.fields.items() if name != "EXECWATCH_NEW_COMM"}
     return made._replace(fields=kept)
+
+
+def end_entry(pid: int, exec_id: str, ran: int, code: int | None = 0, **fields: Any) -> Entry:
+    """The end of a process that ran so many ms; killed by SIGKILL if it has no code."""
+    killed: dict[str, Any] = {"EXIT_SIGNAL": 9, "EXIT_SIGNAL_NAME": b"SIGKILL", "EXIT_RESULT": b"signal"}
+    ended: dict[str, Any] = {"EXIT_CODE": code, "EXIT_RESULT": b"exit-code" if code else b"success"}
+    defaults: dict[str, Any] = {
+        "PID": pid,
+        "UID": 4242,
+        "COMM": b"make",
+        "EXEC_ID": exec_id,
+        "PEAK_RSS_KB": 46182,
+    }
+    defaults |= {"RUN_TIME_USEC": ran * 1000, **(killed if code is None else ended)}
+    return entry(Kind.EXITED, **(defaults | fields))
 
 
 class Rig:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every recorded exec has one end in the journal, whatever becomes of the daemon; and the log shows it."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -100,3 +101,39 @@ def test_the_option_off_and_on(watching: Box, storm: Storm) -> None:
     assert at_rest(watching)["Forwarded"] == 55
     assert ids(watching, Kind.EXITED) == ids(watching, Kind.EXEC)
     assert ids(watching, Kind.EXEC).total() == 22
+
+
+def log(box: Box, *options: str) -> list[dict[str, object]]:
+    """What execwatchctl shows of this user's, as JSON."""
+    box.run("journalctl", "--sync")
+    shown = box.run("execwatchctl", "log", "--user", str(storms.UID), "-o", "json", *options).stdout
+    return [json.loads(line) for line in shown.splitlines()]
+
+
+def outcomes(found: list[dict[str, object]]) -> list[tuple[object, ...]]:
+    return [(one["kind"], one["argv"], one.get("exit_code"), one.get("exit_signal_name")) for one in found]
+
+
+def test_the_log(watching: Box) -> None:
+    """By their times, which are bounded below only."""
+    for script in ("exit 0", "exit 3", "kill -9 $$"):
+        done = watching.shell('exec bash -c "$1" || true', script, uid=storms.UID, check=False)
+        assert done.returncode in {0, 3, 137, -9}
+    watching.shell("exec sleep 2", uid=storms.UID)
+    at_rest(watching)
+    bad = [
+        ("ended", ["bash", "-c", "exit 3"], 3, None),
+        ("ended", ["bash", "-c", "kill -9 $$"], None, "SIGKILL"),
+    ]
+    assert outcomes(log(watching, "--failed")) == bad
+    assert outcomes(log(watching, "--failed", "-n", "1")) == bad[1:]
+    slow = [("ended", ["sleep", "2"], 0, None)]
+    assert outcomes(log(watching, "--slow", "2s")) == slow
+    assert outcomes(log(watching, "--slow", "2s", "-n", "1")) == slow
+    assert log(watching, "--slow", "2s", "--failed") == []
+    assert log(watching, "--slow", "1h") == []
+    everything = log(watching)
+    ids = [one["exec_id"] for one in everything if one["kind"] == "ended"]
+    assert len(ids) == len(set(ids)) > 3
+    tree = watching.run("execwatchctl", "log", "--tree", "--user", str(storms.UID)).stdout
+    assert "sleep 2 [exit 0, " in tree

@@ -13,7 +13,7 @@ from execwatchd.ctl.ports import Entry, Source
 from execwatchd.ctl.terminal import width
 from execwatchd.kinds import Kind
 from execwatchd.stream import quoting
-from tests.fakes.ctl import BOOT, EPOCH, FakeJournal, Rig, entry, exec_entry, failed_entry
+from tests.fakes.ctl import BOOT, EPOCH, FakeJournal, Rig, end_entry, entry, exec_entry, failed_entry
 
 NASTY = b"\x1b[2J\n\xff\xe2\x80\xae"
 
@@ -320,3 +320,71 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     done = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, cwd=root)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1
+
+
+MAKE = exec_entry(50, b"make", b"-j4", EXEC_ID=b"50-1-1")
+ENDED = end_entry(50, "50-1-1", ran=12_300, code=2, at=13)
+QUICK = end_entry(51, "51-1-1", ran=5, at=14)
+KILLED = end_entry(52, "52-1-1", ran=70_000, code=None, at=15)
+BEFORE = "Nov 14 22:13:3{}      {} 4242       make                                 "
+
+
+def test_ends_are_in_the_log() -> None:
+    one = rig(MAKE, ENDED, QUICK, KILLED)
+    one.run("log")
+    assert one.lines[1:] == [
+        BEFORE.format(3, 50) + "[exit 2, 12.3 s, 45.1 MiB]",
+        BEFORE.format(4, 51) + "[exit 0, 5 ms, 45.1 MiB]",
+        BEFORE.format(5, 52) + "[SIGKILL, 1 min 10 s, 45.1 MiB]",
+    ]
+    one.run("log", width=120, colour=True)
+    assert "\033[31m[exit 2" in one.lines[1]
+    assert "\033[2m[exit 0" in one.lines[2]
+    one.run("log", "-o", "argv")
+    assert one.lines == ["make -j4"]
+
+
+def test_what_ran_long() -> None:
+    one = rig(MAKE, LS, LOST, ENDED, QUICK, KILLED)
+    one.run("log", "--slow", "10s")
+    assert one.lines == [
+        "Nov 14 22:13:22 -- 12 execs were not recorded",
+        BEFORE.format(3, 50)[:-21] + "Hello World          [exit 2, 12.3 s, 45.1 MiB] make -j4",
+        BEFORE.format(5, 52) + "[SIGKILL, 1 min 10 s, 45.1 MiB]",
+    ]
+    one.run("log", "--slow", "1min", "-o", "json")
+    assert [json.loads(line)["kind"] for line in one.lines] == ["lost", "ended"]
+    one.run("log", "--slow", "10s", "-o", "argv")
+    assert one.lines[0] == "make -j4"
+    one.run("log", "--slow", "0", "-n", "2", "-o", "json")
+    assert [json.loads(line)["pid"] for line in one.lines] == [51, 52]
+
+
+def test_what_failed_or_ended_badly() -> None:
+    one = rig(MAKE, LS, MISSING, ENDED, QUICK, KILLED)
+    one.run("log", "--failed", "-o", "json")
+    found = [json.loads(line) for line in one.lines]
+    assert [(shown["kind"], shown["pid"]) for shown in found] == [("failed", 7), ("ended", 50), ("ended", 52)]
+    assert found[1]["argv"] == ["make", "-j4"]
+    assert (found[1]["exit_code"], found[1]["exit_result"], found[1]["exec_id"]) == (2, "exit-code", "50-1-1")
+    assert (found[2]["exit_signal"], found[2]["exit_signal_name"]) == (9, "SIGKILL")
+    one.run("log", "--failed", "--slow", "1min", "-o", "json")
+    assert [json.loads(line)["pid"] for line in one.lines] == [52]
+
+
+def test_a_command_is_that_of_our_own_entry_of_the_same_boot() -> None:
+    forged = exec_entry(50, b"forged", EXEC_ID=b"50-1-1", sender=b"evil.service")
+    other = exec_entry(50, b"other", EXEC_ID=b"50-1-1")
+    other = other._replace(fields={**other.fields, "_BOOT_ID": b"0" * 32})
+    one = rig(forged, other, MAKE, ENDED)
+    one.run("log", "--slow", "10s", "-o", "argv")
+    assert one.lines == ["make -j4"]
+
+
+@pytest.mark.parametrize("text", ["", "10 parsecs", "-1s", "s", "9" * 400])
+def test_what_is_no_length_of_time(text: str) -> None:
+    assert rig().run("log", f"--slow={text}") == 2
+
+
+def test_a_tree_needs_all() -> None:
+    assert rig().run("log", "--tree", "--slow", "1s") == 2

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from execwatchd.ctl.ports import Entry
-from tests.fakes.ctl import FakeJournal, Rig, exec_entry, failed_entry
+from tests.fakes.ctl import FakeJournal, Rig, end_entry, exec_entry, failed_entry
 
 pytestmark = pytest.mark.usefixtures("utc")
 
@@ -170,3 +170,29 @@ def test_entries_without_a_pid_are_no_processes(story: Story) -> None:
     story.exec(50, 1, b"bash", b"login", b"init")
     del story.entries[0].fields["EXECWATCH_PPID"]  # type: ignore[attr-defined]
     assert story.shape() == []
+
+
+def test_ends_in_a_tree(story: Story) -> None:
+    story.exec(100, 90, b"bash", b"sshd", b"sshd", EXEC_ID=b"100-1-1")
+    story.exec(101, 100, b"sh", b"bash", b"bash", EXEC_ID=b"101-1-1")
+    story.exec(101, 100, b"make", b"sh", b"bash", EXEC_ID=b"101-1-2")
+    story.entries.append(end_entry(101, "101-1-2", ran=2_000, code=2, at=3))
+    story.entries.append(end_entry(77, "77-1-1", ran=2_000, at=4))
+    assert [line.partition("4242       ")[2] for line in story.tree()] == [
+        "100 bash (from 90 sshd)",
+        "└─101 sh",
+        "    » make [exit 2, 2.0 s, 45.1 MiB]",
+    ]
+    ended = json.loads(story.tree("--json")[1])["end"]
+    assert (ended["kind"], ended["exit_code"]) == ("ended", 2)
+
+
+def test_what_has_ended_executes_nothing_more(story: Story) -> None:
+    """The same pid, parent and name: without the end it would be the same process."""
+    story.exec(100, 90, b"bash", b"sshd", b"sshd")
+    story.exec(101, 100, b"env", b"bash", b"bash", EXEC_ID=b"101-1-1")
+    story.entries.append(end_entry(101, "101-0-9", ran=1, at=2))  # of an earlier one, told twice
+    story.exec(101, 100, b"ls", b"env", b"bash", EXEC_ID=b"101-1-2")
+    story.entries.append(end_entry(101, "101-1-2", ran=1, at=4))
+    story.exec(101, 100, b"id", b"ls", b"bash", EXEC_ID=b"101-5-2")
+    assert story.shape() == [(0, 100, ["bash"]), (1, 101, ["env", "ls"]), (1, 101, ["id"])]

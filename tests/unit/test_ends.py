@@ -12,7 +12,8 @@ from execwatchd.kernel.layout import NO_ID, Flag
 from execwatchd.kinds import Kind
 from execwatchd.stream import entry
 from execwatchd.stream.decode import Decoder, Record
-from execwatchd.stream.ends import duration, encode, message, signal_name
+from execwatchd.stream.durations import duration
+from execwatchd.stream.ends import encode, message, signal_name
 from tests.fakes.native import fields
 from tests.fakes.records import Value, pack, values
 
