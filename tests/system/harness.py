@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -121,6 +122,17 @@ def in_layer(layer: Path, *command: str) -> None:
         [BOX, "layer", layer, *command], env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def memory(pid: int) -> int:
+    """KiB of proportional set size, without rings and other maps of BPF: their size is a setting."""
+    total, ours = 0, True
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            ours = "bpf-map" not in line
+        elif line.startswith("Pss:") and ours:
+            total += int(line.split()[1])
+    return total
 
 
 Boot = Callable[..., Box]  # takes `prepare` of Box.boot

@@ -8,9 +8,11 @@ import ctypes
 import os
 import platform
 import struct
+import time
 from pathlib import Path
 
 from execwatchd.kernel import libbpf
+from tests.fakes.records import pack, values
 
 _BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]  # number of bpf(2)
 _PIDFD_GETFD, _PIDFD_OPEN = 438, 434
@@ -18,6 +20,11 @@ _MAP_CREATE, _MAP_UPDATE_ELEM, _PROG_LOAD, _PROG_TEST_RUN = 0, 2, 5, 10
 _ARRAY, _RAW_TRACEPOINT = 2, 17
 _LOOKUP, _RINGBUF_OUTPUT = 1, 130  # helpers
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def ordinary() -> bytes:
+    """A record like that of most execs, by UID 501, of this moment."""
+    return pack(values(timestamp=time.monotonic_ns()))
 
 
 def _bpf(command: int, attributes: bytes) -> int:
@@ -76,13 +83,13 @@ class Producer:
         )
         code = ctypes.create_string_buffer(program)
         licence = ctypes.create_string_buffer(b"GPL")
-        self._program = _bpf(
+        self.program = _bpf(
             _PROG_LOAD,
             struct.pack(
                 "=IIQQ", _RAW_TRACEPOINT, len(program) // 8, ctypes.addressof(code), ctypes.addressof(licence)
             ),
         )
-        self._run = ctypes.create_string_buffer(struct.pack("=I", self._program).ljust(128, b"\0"))
+        self._run = ctypes.create_string_buffer(struct.pack("=I", self.program).ljust(128, b"\0"))
 
     def produce(self) -> bool:
         """False: the ring is full."""
@@ -92,5 +99,5 @@ class Producer:
 
     def close(self) -> None:
         """Unloads it."""
-        os.close(self._program)
+        os.close(self.program)
         os.close(self._template)
