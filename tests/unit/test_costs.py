@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an event costs wherever it runs: instructions of the interpreter, and memory that is kept.
+
+The bounds are a tenth above what Python 3.11 and 3.13 need; who exceeds one has made every exec dearer.
+"""
+
+import gc
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from execwatchd.kernel.ledger import Ledger
+from execwatchd.stream.drain import Reader
+from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.redact import Redactor
+from tests.fakes.kernel import FakeSource
+from tests.fakes.records import pack, values
+
+EVENTS = 1000
+_REMEMBERED = 64  # combinations that the parts of an entry are remembered for
+
+
+class Nowhere:
+    """Takes every entry."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def send(self, _datagram: bytes) -> bool:
+        self.taken += 1
+        return True
+
+
+class Path:
+    """The way of a record from the ring to the socket, in warm caches; `redact` as by default."""
+
+    def __init__(self) -> None:
+        self.source = FakeSource()
+        self.source.ledger = Ledger(self.source.memory)
+        self.sink = Nowhere()
+        self.reader = Reader(self.source, Outbox(self.sink))
+        self.reader.redact = Redactor(["default"])
+        self.run(_REMEMBERED)
+
+    def run(self, count: int) -> None:
+        for i in range(count):
+            uid = i % _REMEMBERED
+            self.source.exec(pack(values(pid=1000 + i, timestamp=10**12 + i, uid=uid, argv=b"ls\0-la\0")))
+            while not self.reader.read():
+                pass
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    path = Path()
+    yield path
+    path.reader.close()
+
+
+def instructions(call: Callable[[], object]) -> int:
+    """Bytecode instructions outside of the tests that a call runs; a builtin function is one."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> Any:
+        nonlocal count
+        if frame.f_globals["__name__"].startswith("tests."):
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        count += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_an_ordinary_exec_takes_so_many_instructions(path: Path) -> None:
+    def reading(count: int) -> int:
+        path.source.exec(*(pack(values()) for _ in range(count)))
+        return instructions(path.reader.read)
+
+    reading(1)
+    each, rest = divmod(reading(11) - reading(1), 10)
+    assert rest == 0
+    assert each <= 750
+
+
+def test_nothing_of_an_event_is_kept(path: Path) -> None:
+    path.run(EVENTS)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    path.run(EVENTS)
+    gc.collect()
+    # a few for what the test itself counts with
+    assert sys.getallocatedblocks() - before < EVENTS // 50
+    assert path.sink.taken == _REMEMBERED + 2 * EVENTS
