@@ -7,6 +7,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 ARGS ?=
 VERSION ?=
+SECTION ?=
 
 # -s and -P: neither root's own packages nor the current directory's files become part of what runs as root.
 PYTHON = .venv/bin/python -sP
@@ -53,9 +54,9 @@ lint: ## style, types, unit files and the like
 	@exec $(PYTEST) tests/lint
 
 .PHONY: bench
-bench: root ## what the program in the kernel costs
-	@packaging/bootstrap test
-	@exec $(PYTHON) -m tests.bench
+bench: root ## measure all of docs/benchmarks.md, or SECTION= of it, and renew its tables and plots
+	@packaging/bootstrap bench
+	@exec $(PYTHON) -m tests.bench $(SECTION)
 
 .PHONY: install
 install: ## install into DESTDIR and PREFIX; starts nothing

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the daemon pays for `redact`, an exec, beside decoding it and writing its entry."""
+"""What the daemon pays for an exec by itself: decoding its record, writing its entry, and `redact`."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from execwatchd.stream.decode import Decoder
 from execwatchd.stream.entry import encode
 from execwatchd.stream.redact import Redactor
+from tests.bench.figures import Figure
 from tests.fakes.records import pack, values
 
+ROUNDS = 9
 TIMES = 2000
 COMMANDS = {
     "ls -la": b"ls\0-la\0",
@@ -28,13 +30,17 @@ def per_call(call: Callable[[], object]) -> float:
     return (time.perf_counter_ns() - start) / TIMES / 1000
 
 
-def rows(rounds: int, spread: Callable[[list[float], str], str]) -> Iterator[tuple[str, str]]:
+def run() -> list[Figure]:
+    """By command line."""
     decode = Decoder()
     redactors = {name: Redactor(wanted) for name, wanted in PATTERNS.items()}
+    figures = []
     for name, argv in COMMANDS.items():
         data = pack(values(argv=argv))
         record = decode(data)
-        yield name, spread([per_call(lambda: encode(decode(data))) for _ in range(rounds)], "µs")  # noqa: B023
+        taken = [per_call(lambda: encode(decode(data))) for _ in range(ROUNDS)]  # noqa: B023
+        figures.append(Figure(f"{name}: decode, encode", taken, "µs"))
         for key, redact in redactors.items():
-            taken = [per_call(lambda: redact(record)) for _ in range(rounds)]  # noqa: B023
-            yield f"  redact: {key}", spread(taken, "µs")
+            taken = [per_call(lambda: redact(record)) for _ in range(ROUNDS)]  # noqa: B023
+            figures.append(Figure(f"{name}: redact = {key}", taken, "µs"))
+    return figures

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The small C programs that make the load."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+_HERE = Path(__file__).parent
+ARGUMENTS = "-la", "/usr/share/doc"  # of what the load executes, behind the tag
+
+
+def executed(tag: str) -> str:
+    """The word in the command lines of what a load with this tag executed, and in no other."""
+    return f"{tag}z"
+
+
+class Load(NamedTuple):
+    """What a load did: how many execs, and in how many seconds."""
+
+    execs: int
+    seconds: float
+
+    @property
+    def each(self) -> float:
+        """µs."""
+        return self.seconds / self.execs * 1e6
+
+
+class Programs:
+    """Compiled into a directory that any user may enter."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.chmod(0o755)
+
+    def path(self, name: str, *, static: bool = True) -> Path:
+        """The program of that source file."""
+        program = self.directory / (name if static else f"{name}-dynamic")
+        if not program.exists():
+            how = ["-static"] if static else []
+            source = _HERE / f"{name}.c"
+            command: list[str | Path] = [
+                "gcc",
+                "-O2",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                *how,
+                "-o",
+                program,
+                source,
+            ]
+            subprocess.run(command, check=True)
+        return program
+
+    def load(
+        self,
+        tag: str,
+        *,
+        workers: int = 1,
+        seconds: float = 0,
+        count: int = 0,
+        rate: float = 0,
+        uid: int = 0,
+        prefix: Sequence[str | Path] = (),
+        static: bool = True,
+    ) -> Load:
+        """Executes a program that does nothing, with `executed(tag)` as its first argument; see load.c.
+
+        `prefix`: a command that runs it elsewhere; `static`: both programs are linked statically.
+        """
+        target = self.path("nothing", static=static)
+        limits = map(str, (workers, seconds, count, rate))
+        command: list[str | Path] = [
+            *prefix,
+            self.path("load", static=static),
+            *limits,
+            target,
+            tag,
+            *ARGUMENTS,
+        ]
+        environment = {**os.environ, "BIND": str(self.directory)}
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, user=uid, group=uid, check=True
+        )
+        execs, nanoseconds = map(int, done.stdout.split())
+        return Load(execs, nanoseconds / 1e9)
