@@ -11,6 +11,7 @@ from execwatchd.kinds import Kind
 
 WINDOW = 40  # intervals that are kept
 LIMIT = 10_000  # combinations that are kept: whoever execs chooses the commands' names
+_COMM, _UNIT = 15, 255  # bytes of a name; with --any-sender anyone's may be longer
 
 _EXEC, _FAILED, _LOST = (kind.value.encode() for kind in (Kind.EXEC, Kind.EXEC_FAILED, Kind.EVENTS_LOST))
 
@@ -91,7 +92,7 @@ class Tally:
         self.lost = self.held_back = 0
         self.total = Count()
         self._counts: dict[Who, Count] = {}
-        self._gaps: list[tuple[int, int]] = []
+        self._unknown: dict[int, int] = {}  # µs of an interval, by its number
 
     def number(self, micros: int) -> int:
         """The interval in which this point in time is."""
@@ -120,22 +121,23 @@ class Tally:
 
     def skip(self, begin: int, end: int) -> None:
         """What was between these points in time is not known."""
-        if begin < end:
-            self._gaps.append((begin, end))
+        last = self.number(end)
+        for number in range(max(self.number(begin), last - WINDOW), last + 1):
+            start = self._origin + number * self.width
+            missing = min(end, start + self.width) - max(begin, start)
+            self._unknown[number] = self._unknown.get(number, 0) + max(0, missing)
 
     def forget(self, before: int) -> None:
-        """Drop what is about intervals with a lower number."""
-        start = self._origin + before * self.width
-        self._gaps = [gap for gap in self._gaps if gap[1] > start]
+        """Drop intervals with a lower number, or with one that only a clock gone wrong explains."""
+        kept = set(range(before, before + 2 * WINDOW))
+        self._unknown = {n: missing for n, missing in self._unknown.items() if n in kept}
         for count in (self.total, *self._counts.values()):
-            if count.intervals and min(count.intervals) < before:
-                count.intervals = {n: execs for n, execs in count.intervals.items() if n >= before}
+            if not count.intervals.keys() <= kept:
+                count.intervals = {n: execs for n, execs in count.intervals.items() if n in kept}
 
     def rate(self, count: Count, number: int) -> float | None:
         """Execs a second in an interval, by the part of it that is known; None: nothing is."""
-        begin = self._origin + number * self.width
-        end = begin + self.width
-        known = self.width - sum(max(0, min(end, last) - max(begin, first)) for first, last in self._gaps)
+        known = self.width - self._unknown.get(number, 0)
         return count.intervals.get(number, 0) * 1e6 / known if known > 0 else None
 
     def groups(self, by: str) -> list[Group]:
@@ -164,11 +166,11 @@ class Tally:
 def _who(entry: Entry, *, failed: bool) -> Who:
     fields = entry.fields
     if failed:  # it has no new name: what was to be executed
-        command = fields.get("EXECWATCH_FILENAME", b"").rpartition(b"/")[2][:15]
+        command = fields.get("EXECWATCH_FILENAME", b"").rpartition(b"/")[2]
     else:
         command = fields.get("EXECWATCH_NEW_COMM", b"")
-    units = fields.get("EXECWATCH_UNIT", b""), fields.get("EXECWATCH_USER_UNIT", b"")
-    return Who(_number(entry, "EXECWATCH_UID"), *units, command)
+    units = fields.get("EXECWATCH_UNIT", b"")[:_UNIT], fields.get("EXECWATCH_USER_UNIT", b"")[:_UNIT]
+    return Who(_number(entry, "EXECWATCH_UID"), *units, command[:_COMM])
 
 
 def _number(entry: Entry, name: str) -> int | None:

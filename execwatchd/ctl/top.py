@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from argparse import Namespace
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from execwatchd.ctl import topview, when
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _BINS = 20  # of a snapshot's trend
 _SINCE = 60_000_000  # µs that a snapshot goes back unless it is told
 _PER_SECOND = 2000  # entries read of a live journal: a twentieth of a processor
+_LONGEST = 2.0  # s between two looks, however long the interval: each is short, and keys are answered
 _LATE = 0.1  # s after its end in which an interval's last entries arrive
 
 
@@ -45,9 +47,9 @@ def _is_live() -> bool:
 
 def _once(options: Namespace, journal: Journal, console: Console) -> int:
     until = time.time_ns() // 1000
-    since = when.parse(options.since) if options.since else until - _SINCE
-    if since > until:
-        raise Failure(f"--since {options.since} is yet to come", code=EXIT_USAGE)
+    since = _since(options, until)
+    if since is None:
+        since = until - _SINCE
     tally = Tally(max(1, -(-(until + 1 - since) // _BINS)), since)
     for entry in journal.entries(Query(everything(options), since, until), lambda: None):
         tally.add(entry)
@@ -62,6 +64,13 @@ def _once(options: Namespace, journal: Journal, console: Console) -> int:
     return 0
 
 
+def _since(options: Namespace, now: int) -> int | None:
+    since = when.parse(options.since) if options.since else None
+    if since is not None and since > now:
+        raise Failure(f"--since {options.since} is yet to come", code=EXIT_USAGE)
+    return since
+
+
 class Display(Protocol):
     """A screen with keys, as screen.Screen is one."""
 
@@ -73,7 +82,7 @@ class Display(Protocol):
         """These, as many as there are rows."""
 
     def wait(self, seconds: float) -> str | None:
-        """What was typed within this time; None: no one is there."""
+        """What was typed within this time; None: it is to end."""
 
 
 class Live:
@@ -85,58 +94,63 @@ class Live:
         self._screen = screen
         self._by: str = options.by
         self._interval: float = options.interval
-        self._most = max(500, int(_PER_SECOND * options.interval))
+        self._most = max(500, int(_PER_SECOND * min(options.interval, _LONGEST)))
         width = int(options.interval * 1_000_000)
         self._tally = Tally(width)
         self._now = time.time_ns() // 1000
-        self._catching_up = bool(options.since)
+        since = _since(options, self._now)
+        self._catching_up = since is not None
+        self._begins = True
         self._paused = False
         self._skipped = False
-        since = when.parse(options.since) if options.since else self._now - WINDOW * width
-        lines = None if options.since else self._most
-        query = Query(everything(options), since, lines=lines, follow=True)
+        start = self._now - WINDOW * width if since is None else since
+        lines = self._most if since is None else None
+        query = Query(everything(options), start, lines=lines, follow=True)
         self._entries: Iterator[Entry | None] = journal.polled(query)
 
     def run(self) -> None:
-        """Until `q`, or until nobody is there."""
-        begins = True
+        """Until `q`, or until the screen is to end."""
         while True:
             if not self._paused:
-                self._read(begins=begins)
-                begins = False
+                self._read()
             due = time.monotonic() + self._until_the_next()
             while True:
                 self._draw()
-                typed = self._screen.wait(0.0 if self._catching_up else due - time.monotonic())
+                typed = self._screen.wait(due - time.monotonic())
                 if typed is None or not all(map(self._obey, typed)):
                     return
-                if self._catching_up or time.monotonic() >= due:
+                if time.monotonic() >= due:
                     break
 
     def _until_the_next(self) -> float:
-        """Seconds until the current interval is over and its entries are there."""
-        return self._interval - (time.time() - _LATE) % self._interval
+        """Seconds until the current interval is over and its entries are there, or until it is to be read."""
+        if self._catching_up and not self._paused:
+            return 0.0
+        return min(_LONGEST, self._interval - (time.time() - _LATE) % self._interval)
 
-    def _read(self, *, begins: bool) -> None:
+    def _read(self) -> None:
         self._now = time.time_ns() // 1000
-        last = 0
-        for count in range(self._most):
-            entry = next(self._entries)
+        first = last = 0
+        for entry in islice(self._entries, self._most):
             if entry is None:
                 self._catching_up = False
                 break
-            if begins and count == 0:
-                first = entry.realtime
             self._tally.add(entry)
-            last = entry.realtime
+            first, last = first or entry.realtime, entry.realtime
         else:
-            if begins and not self._catching_up:
-                self._tally.skip(0, first)  # the last so many: what was before is not known
-            elif not self._catching_up:
-                self._journal.skip(self._now)
-                self._tally.skip(last, self._now)
-                self._skipped = True
+            if not self._catching_up:
+                self._leave_out(first, last)
+        self._begins = False
         self._tally.forget(self._tally.number(self._now) - WINDOW)
+
+    def _leave_out(self, first: int, last: int) -> None:
+        """There may be more than the entries between these two times: what was before, or what is new."""
+        if self._begins:
+            self._tally.skip(0, first)
+        elif last < self._now:  # never back to what was read
+            self._journal.skip(self._now)
+            self._tally.skip(last, self._now)
+            self._skipped = True
 
     def _draw(self) -> None:
         notes = {"paused": self._paused, "reading": self._catching_up, "sampled": self._skipped}

@@ -4,7 +4,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from execwatchd.ctl.events import as_text
 from execwatchd.ctl.shown import user
@@ -57,42 +57,61 @@ def snapshot(view: View, console: Console) -> Iterator[str]:
 
 
 def _summary(view: View) -> str:
+    """What the numbers lack stands before them: a narrow screen has but the beginning."""
     tally = view.tally
-    parts = [f"by {view.by}", f"{_short(view.rate(tally.total))}/s", f"{tally.total.execs} execs"]
+    parts = [f"by {view.by}", f"{_short(view.rate(tally.total))}/s"]
     parts += [view.note] if view.note else []
-    numbers = {"lost": tally.lost, "held back": tally.held_back, "failed": tally.total.failed}
-    return "  ".join([*parts, *(f"{count} {name}" for name, count in numbers.items() if count)])
+    parts += [f"{tally.lost} lost"] if tally.lost else []
+    parts += [f"{tally.held_back} held back"] if tally.held_back else []
+    parts += [f"{tally.total.execs} execs"]
+    parts += [f"{tally.total.failed} failed"] if tally.total.failed else []
+    return "  ".join(parts)
+
+
+class Layout(NamedTuple):
+    """The cells of each column; one of none isn't shown."""
+
+    rate: int
+    execs: int
+    trend: int
+    name: int
+    mostly: int
+
+    def row(self, rate: str, execs: str, trend: str, name: str, mostly: str) -> str:
+        """The columns as one line."""
+        cells = [pad(rate, self.rate, right=True)] if self.rate else []
+        cells += [pad(execs, self.execs, right=True)] if self.execs else []
+        cells += [pad(trend, self.trend)] if self.trend else []
+        cells += [pad(cut(name, self.name), self.name)]
+        cells += [cut(mostly, self.mostly)] if self.mostly else []
+        return " ".join(cells).rstrip()
 
 
 def table(view: View, groups: Sequence[Group], console: Console, columns: int | None) -> Iterator[str]:
     """A line with titles and one for each group; `columns` None: as wide as it gets."""
+    other = "user" if view.by == "command" else "command"
     names = [name(group.who, view.by) for group in groups]
-    spark, name_cells, mostly_cells = _layout(columns, names)
-    titles = [pad("RATE/s", _RATE, right=True), pad("EXECS", _COUNT, right=True)]
-    titles += [pad("TREND", spark)] if spark else []
-    titles += [pad(view.by.upper(), name_cells)]
-    titles += ["USER" if view.by == "command" else "COMMAND"] if mostly_cells else []
-    yield console.paint(_fit(" ".join(titles).rstrip(), columns), "dim")
+    layout = _layout(columns, names)
+    titles = layout.row("RATE/s", "EXECS", "TREND", view.by.upper(), other.upper())
+    yield console.paint(_fit(titles, columns), "dim")
     levels = _levels(console)
     for group, shown in zip(groups, names, strict=True):
-        cells = [pad(_short(view.rate(group)), _RATE, right=True), pad(str(group.execs), _COUNT, right=True)]
-        cells += [pad(_spark(view.rates(group, spark), levels), spark)] if spark else []
-        cells += [pad(cut(shown, name_cells), name_cells)]
-        if mostly_cells and group.mostly:
-            cells += [cut(name(group.mostly, "user" if view.by == "command" else "command"), mostly_cells)]
-        yield _fit(" ".join(cells).rstrip(), columns)
+        trend = _spark(view.rates(group, layout.trend), levels)
+        mostly = name(group.mostly, other) if group.mostly else ""
+        yield _fit(layout.row(_short(view.rate(group)), str(group.execs), trend, shown, mostly), columns)
 
 
-def _layout(columns: int | None, names: Sequence[str]) -> tuple[int, int, int]:
-    """The cells of the trend, of the name, and of what stands behind it; 0: left out."""
+def _layout(columns: int | None, names: Sequence[str]) -> Layout:
+    """As many columns as leave 8 cells for the name; what is run mostly only where both have 15."""
     if columns is None:
-        return 20, max([7, *map(width, names)]), 2**16
-    left = columns - _RATE - _COUNT - 2
-    spark = min(WINDOW, columns // 4) if columns >= 32 else 0
-    left -= spark + 1 if spark else 0
+        return Layout(_RATE, _COUNT, 20, max([7, *map(width, names)]), 2**16)
+    rate = _RATE if columns >= 15 else 0
+    execs = _COUNT if columns >= 23 else 0
+    trend = min(WINDOW, columns // 4) if columns >= 32 else 0
+    left = columns - sum(cells + 1 for cells in (rate, execs, trend) if cells)
     if left < 32:
-        return spark, max(1, left), 0
-    return spark, left // 2, left - left // 2 - 1
+        return Layout(rate, execs, trend, left, 0)
+    return Layout(rate, execs, trend, left // 2, left - left // 2 - 1)
 
 
 def _fit(line: str, columns: int | None) -> str:

@@ -4,8 +4,9 @@
 import json
 import os
 import pty
+import select
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -251,33 +252,101 @@ def test_a_journal_of_its_own_and_failed_execs(boot: Boot) -> None:
 
 
 def test_top_counts_who_ran_what(daemon: Box) -> None:
-    for _ in range(3):
-        daemon.run("true", "topmost", uid=DAEMON)
-    wait_until(lambda: len(log(daemon, "--user", str(DAEMON), "-o", "argv")) >= 3, "they are in the journal")
-    entries = objects(log(daemon, "--user", str(DAEMON), "--json"))
-    shown = json.loads(ctl(daemon, "top", "--json", "--since", "today").stdout)
-    (group,) = [one for one in shown["groups"] if one["uid"] == DAEMON]
-    assert group["execs"] == len(entries)
-    assert group["mostly"] == {"command": "true"}
-    assert shown["execs"] == sum(one["execs"] for one in shown["groups"])
+    daemon.run("cp", "/bin/true", "/tmp/topmost")
+    for uid in (5613, 5613, 5614):
+        daemon.run("/tmp/topmost", uid=uid)
+    logged(daemon, 3, "--comm", "topmost")
+    once = ("top", "--once", "--json", "--since", "-1h")
+    commands = json.loads(ctl(daemon, *once, "--by", "command").stdout)
+    (topmost,) = [one for one in commands["groups"] if one["command"] == "topmost"]
+    assert (topmost["execs"], topmost["failed"], topmost["mostly"]) == (3, 0, {"user": "5613", "uid": 5613})
+    users = json.loads(ctl(daemon, *once).stdout)
+    found = {one["uid"]: (one["execs"], one["mostly"]) for one in users["groups"]}
+    assert (found[5613], found[5614]) == ((2, {"command": "topmost"}), (1, {"command": "topmost"}))
+    assert users["execs"] == sum(execs for execs, _ in found.values())
     assert ctl(daemon, "top", "--once").stdout.startswith("by user  ")
 
 
-def test_top_is_a_screen_on_a_terminal(daemon: Box) -> None:
-    ours, theirs = pty.openpty()
-    command = ["env", "TERM=xterm", "execwatchctl", "top", "--by", "command", "--interval", "0.2"]
-    screen = subprocess.Popen([BOX, "run", daemon.name, *command], stdin=theirs, stdout=theirs)
-    os.close(theirs)
-    seen = b""
-    try:
-        daemon.run("cp", "/bin/true", "/tmp/onscreen")
-        daemon.run("/tmp/onscreen")
-        while b"onscreen" not in seen:
-            seen += os.read(ours, 65536)
-        os.write(ours, b"q")
-        assert screen.wait(20) == 0
-    finally:
-        screen.kill()
-        screen.wait()
-        os.close(ours)
-    assert b"by command" in seen
+class TopScreen:
+    """`execwatchctl top` on a terminal of its own."""
+
+    def __init__(self, host: Box, *options: str) -> None:
+        self.ours, theirs = pty.openpty()
+        command = [
+            "env",
+            "TERM=xterm",
+            "execwatchctl",
+            "top",
+            "--by",
+            "command",
+            "--interval",
+            "0.2",
+            *options,
+        ]
+        self.process = subprocess.Popen([BOX, "run", host.name, *command], stdin=theirs, stdout=theirs)
+        os.close(theirs)
+
+    def until(self, text: bytes) -> None:
+        """Read what it shows up to this text."""
+        seen = b""
+        while text not in seen:
+            assert select.select([self.ours], [], [], 60)[0], f"no {text!r} in {seen!r}"
+            seen += os.read(self.ours, 65536)
+
+    def type(self, key: bytes) -> None:
+        os.write(self.ours, key)
+
+
+@pytest.fixture
+def top_screen(daemon: Box) -> Iterator[Callable[..., TopScreen]]:
+    screens = []
+
+    def start(*options: str) -> TopScreen:
+        screens.append(TopScreen(daemon, *options))
+        return screens[-1]
+
+    yield start
+    for screen in screens:
+        screen.process.kill()
+        screen.process.wait()
+        os.close(screen.ours)
+
+
+def test_top_is_a_screen_on_a_terminal(daemon: Box, top_screen: Callable[..., TopScreen]) -> None:
+    daemon.run("cp", "/bin/true", "/tmp/onscreen")
+    screen = top_screen()
+    screen.until(b"by command")
+    daemon.run("/tmp/onscreen")
+    screen.until(b"onscreen")
+    screen.type(b"u")
+    screen.until(b"by user")
+    screen.type(b"q")
+    screen.until(b"\033[?1049l")
+    assert screen.process.wait(20) == 0
+
+
+STORM = rf"""
+import socket
+journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+entry = "MESSAGE_ID={Kind.EXEC.value}\nSYSLOG_IDENTIFIER=execwatchd\nEXECWATCH_NEW_COMM=storm\nMESSAGE=%d\n"
+for number in range(3000):
+    journal.sendto((entry % number).encode(), "/run/systemd/journal/socket")
+"""
+
+
+def test_top_leaves_out_what_it_does_not_read_of_a_storm(
+    daemon: Box, top_screen: Callable[..., TopScreen]
+) -> None:
+    daemon.run("cp", "/bin/true", "/tmp/calm")
+    screen = top_screen("--any-sender")
+    screen.until(b"by command")
+    screen.type(b"p")
+    screen.until(b"paused")
+    daemon.run("/usr/bin/python3", "-c", STORM)
+    daemon.run("journalctl", "--sync")
+    screen.type(b"p")
+    screen.until(b"sampled")
+    daemon.run("/tmp/calm")  # and behind that it goes on
+    screen.until(b"calm")
+    screen.type(b"q")
+    assert screen.process.wait(20) == 0

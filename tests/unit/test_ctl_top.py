@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import termios
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fcntl import ioctl
 from struct import pack
@@ -26,6 +28,7 @@ from execwatchd.ctl.screen import Screen
 from execwatchd.ctl.tally import GROUPINGS, OTHERS, Tally
 from execwatchd.ctl.terminal import Console, width
 from execwatchd.ctl.topview import View
+from execwatchd.errors import Failure
 from execwatchd.kinds import Kind
 from tests.fakes.ctl import EPOCH, FakeJournal, Rig, entry, exec_entry, failed_entry
 
@@ -89,10 +92,19 @@ def test_the_rate_is_of_the_part_that_is_known() -> None:
     assert found.rate(found.total, 3) is None
 
 
-def test_old_intervals_are_forgotten_and_totals_are_not() -> None:
+def test_a_gap_is_kept_as_long_as_what_it_is_in() -> None:
     found = counted(*HOUR)
+    found.skip(0, EPOCH + 1_500_000)  # since ever
+    assert [found.rate(found.total, n) for n in range(3)] == [None, 2, 2]
+    found.forget(1000)
+    assert found._unknown == {}
+
+
+@pytest.mark.parametrize("at", [0, 10_000])  # a host whose clock is ahead
+def test_other_intervals_are_forgotten_and_totals_are_not(at: int) -> None:
+    found = counted(*HOUR, exec_entry(6, b"ls", at=at))
     found.forget(3)
-    assert (found.total.execs, found.total.recent) == (5, 2)
+    assert (found.total.execs, found.total.recent) == (6, 2)
 
 
 def test_memory_is_bounded_whatever_is_executed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,14 +118,64 @@ def test_memory_is_bounded_whatever_is_executed(monkeypatch: pytest.MonkeyPatch)
     assert groups(found, "command")[1][:2] == ("often", 10)
 
 
+def test_names_are_no_longer_than_the_daemon_writes_them() -> None:
+    long = b"x" * 9999
+    found = counted(exec_entry(1, b"x", NEW_COMM=long, UNIT=long, USER_UNIT=long), failed_entry(2, long))
+    assert {name for (name, *_) in groups(found, "command")} == {"x" * 15}
+    assert {name for (name, *_) in groups(found, "unit")} == {"-", "/".join(["x" * 255] * 2)}
+
+
 def test_a_snapshot() -> None:
     view = View(counted(*HOUR, *TOLD), "user", last=19, seconds=5)
     assert list(topview.snapshot(view, Console(io.StringIO()))) == [
-        "by user  1.0/s  5 execs  12 lost  7 held back  1 failed",
+        "by user  1.0/s  12 lost  7 held back  5 execs  1 failed",
         "RATE/s   EXECS TREND                USER       COMMAND",
         "   0.6       3  ▄█                  root       ls",
         f"   0.4       2    █                 {NOBODY} ls",
     ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (1, ["…", "…", "-", "…", "", "…"]),
+        (12, ["by unit  2.…", "UNIT", "-", "nginx.servi…", "", "u user n un…"]),
+        (
+            20,
+            [
+                "by unit  2.0/s  sam…",
+                "RATE/s UNIT",
+                "   2.0 -",
+                "   0.0 nginx.service",
+                "",
+                "u user n unit c com…",
+            ],
+        ),
+        (
+            40,
+            [
+                "by unit  2.0/s  sampled  12 lost  7 hel…",
+                "RATE/s   EXECS TREND      UNIT",
+                "   2.0       3         ▄█ -",
+                "   0.0       2        ██  nginx.service",
+                "",
+                "u user n unit c command p pause q quit",
+            ],
+        ),
+    ],
+)
+def test_a_screen_of_few_columns(columns: int, lines: list[str]) -> None:
+    view = View(counted(*HOUR, *TOLD), "unit", last=3, note="sampled")
+    assert topview.screen(view, Console(io.StringIO()), columns, 6) == lines
+
+
+def test_nothing_that_an_attacker_chose_is_written_raw() -> None:
+    name = "\x1b[2J\x9b\u202e".encode() + b"\r\n\xff"
+    made = exec_entry(1, b"x", at=1, NEW_COMM=name, UNIT=name)
+    for by in GROUPINGS:
+        lines = list(topview.snapshot(View(counted(made), by, last=19), Console(io.StringIO())))
+        assert all(line.isprintable() for line in lines)
+        assert r"\033[2J\302\233\342\200\256\015\012\377" in lines[2]
 
 
 class Ascii(io.StringIO):
@@ -154,7 +216,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
 
 def test_without_a_terminal_it_is_printed_once(rig: Rig) -> None:
     assert rig.run("top") == 0
-    assert rig.lines[0] == "by user  0.1/s  5 execs  12 lost  7 held back  1 failed"
+    assert rig.lines[0] == "by user  0.1/s  12 lost  7 held back  5 execs  1 failed"
     assert [line.split()[-2:] for line in rig.lines[2:]] == [["root", "ls"], [f"{NOBODY}", "ls"]]
     (query,) = rig.journal.queries
     assert (query.since, query.until) == (EPOCH - 30 * SECOND, EPOCH + 30 * SECOND)
@@ -256,7 +318,6 @@ def test_a_storm_is_read_in_part_and_that_is_said(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(top.Live, "_until_the_next", lambda _self: 0.0)
     storm = [exec_entry(i, b"storm", at=1) for i in range(5000)]
     journal = FakeJournal(storm[:10])
-    screen = FakeScreen("", "", "p", "q")
 
     class Growing(FakeScreen):
         def draw(self, lines: list[str]) -> None:
@@ -268,9 +329,9 @@ def test_a_storm_is_read_in_part_and_that_is_said(monkeypatch: pytest.MonkeyPatc
     live(journal, screen)
     first, second, third, paused, still = (lines[0] for lines in screen.drawn)
     assert first.split()[3:] == ["10", "execs"]
-    assert second.split()[3:] == ["4010", "execs", "sampled"]
+    assert second.split()[3:] == ["sampled", "4010", "execs"]
     assert third == second  # what was left out stays left out
-    assert paused.split()[3:] == ["4010", "execs", "paused,", "sampled"]
+    assert paused.split()[3:] == ["paused,", "sampled", "4010", "execs"]
     assert still == paused
 
 
@@ -280,11 +341,59 @@ def test_since_is_counted_whole_however_much_it_is() -> None:
     screen = FakeScreen("", "", "", "q")
     live(journal, screen, since="@1700000000")
     assert [lines[0].split()[3:] for lines in screen.drawn] == [
-        ["4000", "execs", "reading"],
-        ["8000", "execs", "reading"],
+        ["reading", "4000", "execs"],
+        ["reading", "8000", "execs"],
         ["9000", "execs"],
         ["9000", "execs"],
     ]
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_comes_while_it_reads_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(top.Live, "_until_the_next", lambda _self: 0.0)
+    journal = FakeJournal(HOUR)
+
+    class Growing(FakeScreen):
+        def draw(self, lines: list[str]) -> None:
+            super().draw(lines)
+            if len(self.drawn) == 1:
+                journal.stored.extend(exec_entry(i, b"x", at=1 if i < 3990 else 5) for i in range(4020))
+
+    screen = Growing("", "", "q")
+    live(journal, screen)
+    heads = [lines[0].split()[3:] for lines in screen.drawn]
+    assert heads == [[count, "execs", "1", "failed"] for count in ("5", "4005", "4025")]
+
+
+@pytest.mark.usefixtures("clock")
+def test_paused_it_waits_although_there_is_more_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 1.0)
+    journal = FakeJournal([exec_entry(i, b"ls", at=1) for i in range(9000)])
+    waits = []
+
+    class Waiting(FakeScreen):
+        def wait(self, seconds: float) -> str | None:
+            waits.append(seconds > 0)
+            return super().wait(seconds)
+
+    screen = Waiting("", "p", "", "p", "q")
+    live(journal, screen, since="@1700000000")
+    assert waits == [False, False, True, True, True]
+    assert screen.drawn[2][0].split()[3:] == ["paused,", "reading", "8000", "execs"]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_long_interval_is_read_in_pieces() -> None:
+    journal = FakeJournal(HOUR)
+    live(journal, FakeScreen(), interval=3600.0)
+    assert [query.lines for query in journal.queries] == [4000]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_time_to_come_is_no_beginning() -> None:
+    with pytest.raises(Failure, match="is yet to come"):
+        live(FakeJournal(HOUR), FakeScreen(), since="@1700000005")
 
 
 class Terminal:
@@ -301,6 +410,7 @@ class Terminal:
         """All that is written to it up to this."""
         text = ""
         while until not in text:
+            assert select.select([self.ours], [], [], 60)[0], f"no {until!r} in {text[-500:]!r}"
             text += os.read(self.ours, 65536).decode()
         return text
 
@@ -348,6 +458,30 @@ def test_the_terminal_is_given_back_after_an_error(terminal: Terminal) -> None:
     assert {number: signal.getsignal(number) for number in before} == before
 
 
+def test_what_the_terminal_cannot_show_does_not_end_it(terminal: Terminal) -> None:
+    terminal.out.reconfigure(encoding="ascii")
+    with shown(terminal) as screen:
+        screen.draw(["ja…"])
+    assert "ja?" in terminal.read(LEAVE)
+
+
+def test_a_frame_that_has_to_wait_is_written_whole(terminal: Terminal) -> None:
+    os.set_blocking(terminal.theirs, False)  # as another program may leave it
+    with ThreadPoolExecutor(1) as pool:
+        text = pool.submit(terminal.read, LEAVE)
+        with shown(terminal) as screen:
+            screen.draw(["x" * 200_000])
+        assert text.result(60).count("x") == 200_000
+
+
+def test_it_ends_when_the_terminal_is_gone(terminal: Terminal) -> None:
+    with Screen(terminal.theirs, terminal.out) as screen:
+        os.close(terminal.ours)
+        terminal.ours = os.open(os.devnull, os.O_RDONLY)
+        screen.draw(["for nobody"])
+        assert screen.wait(60) is None
+
+
 def test_typed_keys_and_none_for_arrows(terminal: Terminal) -> None:
     with shown(terminal) as screen:
         os.write(terminal.ours, b"c")
@@ -373,36 +507,49 @@ import sys
 from execwatchd.ctl.screen import Screen
 with Screen(0, sys.stdout) as screen:
     screen.draw(["here"])
-    while screen.wait(60) is not None:
+    while screen.wait(60) not in (None, "q"):
         screen.draw(["again"])
-print("nobody")
+"""
+SHELL = """
+import fcntl, os, signal, subprocess, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+job = subprocess.Popen([sys.executable, "-c", sys.argv[1]], process_group=0)
+os.waitid(os.P_PID, job.pid, os.WSTOPPED)
+os.tcsetpgrp(0, job.pid)
+job.send_signal(signal.SIGCONT)
+sys.exit(job.wait())
 """
 
 
 @contextmanager
-def running(terminal: Terminal) -> Iterator[subprocess.Popen[bytes]]:
-    program = [sys.executable, "-c", SCRIPT]
+def started(terminal: Terminal, *program: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        program,
+        [sys.executable, "-c", *program],
         stdin=terminal.theirs,
         stdout=terminal.theirs,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
         start_new_session=True,
     )
     try:
-        terminal.read("here")
         yield process
     finally:
         process.kill()
         process.wait()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_that_ends_it_gives_the_terminal_back(terminal: Terminal, number: int, code: int) -> None:
+@contextmanager
+def running(terminal: Terminal) -> Iterator[subprocess.Popen[bytes]]:
+    with started(terminal, SCRIPT) as process:
+        terminal.read("here")
+        yield process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_it_gives_the_terminal_back(terminal: Terminal, number: int) -> None:
     with running(terminal) as process:
         assert not terminal.is_plain()
         process.send_signal(number)
-        assert process.wait(20) == code
+        assert process.wait(20) == 128 + number
     assert terminal.is_plain()
     assert terminal.read(LEAVE)
 
@@ -416,3 +563,38 @@ def test_suspended_it_lends_the_terminal(terminal: Terminal) -> None:
         process.send_signal(signal.SIGCONT)
         assert terminal.read("again").startswith(ENTER)
         assert not terminal.is_plain()
+
+
+def test_suspended_it_can_be_ended(terminal: Terminal) -> None:
+    with running(terminal) as process:
+        process.send_signal(signal.SIGTSTP)
+        assert os.waitid(os.P_PID, process.pid, os.WSTOPPED) is not None
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(20) == 143
+    assert terminal.is_plain()
+
+
+BOTH = """
+import os, signal, sys
+from execwatchd.ctl.screen import Screen
+with Screen(0, sys.stdout) as screen:
+    os.kill(os.getpid(), signal.SIGTSTP)
+    os.kill(os.getpid(), signal.SIGTERM)
+    screen.wait(60)
+"""
+
+
+def test_to_be_suspended_and_ended_it_ends(terminal: Terminal) -> None:
+    with started(terminal, BOTH) as process:
+        assert process.wait(20) == 143
+    assert terminal.is_plain()
+
+
+def test_begun_in_the_background_it_takes_the_terminal_when_it_gets_it(terminal: Terminal) -> None:
+    with started(terminal, SHELL, SCRIPT) as shell:
+        assert terminal.read("again").startswith(ENTER)
+        assert not terminal.is_plain()
+        os.write(terminal.ours, b"q")
+        assert shell.wait(20) == 0
+    assert terminal.is_plain()
