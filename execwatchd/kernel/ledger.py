@@ -12,7 +12,8 @@ from typing import NamedTuple
 from execwatchd.kernel import layout
 
 _WORD = struct.Struct("=Q")
-_PAGES = layout.LEDGER_HEAD.size
+_PLACES = layout.LEDGER_HEAD.size, layout.LEDGER_HEAD.size + layout.LEDGER_PAGE.size
+_put_word, _put_page = _WORD.pack_into, layout.LEDGER_PAGE.pack_into  # for every exec
 _HELD = layout.LEDGER_SIZE
 
 
@@ -40,7 +41,7 @@ class Ledger:
         self._current = current & 1
         self.digest: str = digest.rstrip(b"\0").decode(errors="replace")
         self.schema: str = schema.rstrip(b"\0").decode(errors="replace")
-        self.page = Page(*layout.LEDGER_PAGE.unpack_from(memory, self._place(self._current)))
+        self.page = Page(*layout.LEDGER_PAGE.unpack_from(memory, _PLACES[self._current]))
         self.room = len(memory) - _HELD
 
     @classmethod
@@ -57,8 +58,8 @@ class Ledger:
     def commit(self, page: Page) -> None:
         """Make this page the one that counts."""
         following = self._current ^ 1
-        layout.LEDGER_PAGE.pack_into(self._memory, self._place(following), *page)
-        _WORD.pack_into(self._memory, 0, following)
+        _put_page(self._memory, _PLACES[following], *page)
+        _put_word(self._memory, 0, following)
         self._current = following
         self.page = page
 
@@ -82,7 +83,3 @@ class Ledger:
         """Unmap; the map stays."""
         if isinstance(self._memory, mmap.mmap):
             self._memory.close()
-
-    @staticmethod
-    def _place(page: int) -> int:
-        return _PAGES + page * layout.LEDGER_PAGE.size

@@ -88,8 +88,11 @@ class Decoder:
         at = self._head.size
         parts = []
         for length in self._lengths(values):
-            parts.append(data[at : at + length])
-            at += length
+            if length:  # most have none
+                parts.append(data[at : at + length])
+                at += length
+            else:
+                parts.append(b"")
         if len(data) < at:
             raise MalformedError(f"{len(data)} bytes, of which the record's parts have {at}")
         return Record._make(self._pick((*values, *parts, *self._absent)))

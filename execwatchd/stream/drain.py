@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 
 # A wake-up costs as much as thirty events, since the caches have forgotten everything: what comes within this
 # time of the last pass is read in one.
-PAUSE = 0.06  # s
+PAUSE = 0.08  # s
+_SHORTEST = 0.001  # s
+_FILL = 0.25  # of the ring: what may come within a pause, else the next one is shorter
 _LOOK = 1.0  # s between two calls of `on_empty` while there is something each time
 _BATCH = 256  # records before the loop gets a turn
 
@@ -55,6 +57,11 @@ class Reader:
         empty = not self.stalled and self.ring.consume() >= 0
         self.progress = self._ledger.page is not before
         return empty
+
+    @property
+    def position(self) -> int:
+        """How far the ring was read, in bytes since it was made."""
+        return self._generation.read_position()
 
     def is_empty(self) -> bool:
         """Neither the ring nor the ledger holds a record."""
@@ -131,6 +138,8 @@ class Drain:
         self._pending: asyncio.Handle | None = None
         self._stopped = False
         self._looked = 0.0
+        self._position = hooks.current.read_position()
+        self.pause = PAUSE
         self.stalled = False
         self.passes = 0  # how often a pass read something: the watchdog's proof of progress
 
@@ -194,9 +203,18 @@ class Drain:
             self._looked = now
             self._on_empty()
         if read_something:
-            self._pending = self._loop.call_later(PAUSE, self._pass)
+            self._pending = self._loop.call_later(self._next_pause(), self._pass)
         else:
             self._loop.add_reader(self._readers[0].ring.epoll_fd, self._wake)
+
+    def _next_pause(self) -> float:
+        """Shorter if what came since the last one is much of the ring: a small ring, or a large host."""
+        position = self._readers[0].position
+        share = (position - self._position) / self._hooks.ring_size
+        self._position = position
+        wanted = self.pause * _FILL / share if share else PAUSE
+        self.pause = min(PAUSE, max(_SHORTEST, wanted))
+        return self.pause
 
     def _wake(self) -> None:
         self._loop.remove_reader(self._readers[0].ring.epoll_fd)

@@ -28,24 +28,23 @@ _CUT_ARGV, _UNREACHABLE = int(Flag.TRUNCATED_ARGV), int(Flag.CWD_UNREACHABLE)
 _NO_UNIT = int(Flag.CGROUP_OUTSIDE | Flag.TRUNCATED_CGROUP)
 _WHERE = _HAS_CGROUP | _NO_UNIT
 _PATHS = 256  # that are remembered: some may be 4 KiB long
-_OWN = b"MESSAGE=%b\nEXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_CMDLINE=%b\n"
+_OWN = b"MESSAGE=%d%b\nEXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_CMDLINE=%b\n"
 _PTS = re.compile(rb"pts([0-9]+)").fullmatch
 
 
 def message(record: Record) -> str:
     """`<pid> <uid> <caller's comm> <message>: <command line>`, on one line whatever the parts contain."""
-    return _message(record, quoting.shell(record.argv))
+    return (b"%d%b" % (record.pid, _after_pid(record, quoting.utf8(record.argv)))).decode()
 
 
-def _message(r: Record, cmdline: str) -> str:
-    line = cmdline or quoting.shell(r.filename)
-    return f"{r.pid}{_introduction(r.uid, r.comm, r.flags & _HAS_COMM, r.message)}{line}{_remark(r)}"
+def _after_pid(r: Record, cmdline: bytes) -> bytes:
+    said = _introduction(r.uid, r.comm, r.flags & _HAS_COMM, r.message)
+    said += cmdline or quoting.utf8(r.filename)
+    return said + _remark(r).encode() if r.result or r.flags & _CUT_ARGV else said
 
 
 def _remark(r: Record) -> str:
     """What a reader must know of the command line, as a comment in it."""
-    if not r.flags & _CUT_ARGV and not r.result:
-        return ""
     missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
     cut = f" # cut, {missing}" if r.flags & _CUT_ARGV else ""
     return f"{cut} # {_errno_name(r.result)}" if r.result else cut
@@ -56,8 +55,8 @@ def encode(r: Record) -> bytes:
 
     What execs have in common is put together once: nine of ten come from the same few programs and users.
     """
-    cmdline = quoting.shell(r.argv)
-    datagram = _OWN % (_message(r, cmdline).encode(), r.pid, r.ppid, r.timestamp, cmdline.encode())
+    cmdline = quoting.utf8(r.argv)
+    datagram = _OWN % (r.pid, _after_pid(r, cmdline), r.pid, r.ppid, r.timestamp, cmdline)
     parts = [
         datagram,
         _who(r.result, r.uid, r.euid, r.gid, r.loginuid, r.session, r.pidns, r.mntns, r.tty, r.message),
@@ -119,9 +118,9 @@ def _cwd(record: Record) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _introduction(uid: int, comm: bytes, has_comm: int, text: bytes) -> str:
+def _introduction(uid: int, comm: bytes, has_comm: int, text: bytes) -> bytes:
     name = quoting.escape(string(comm)) if has_comm else "?"
-    return f" {uid} {name} {_user_text(text)}: "
+    return f" {uid} {name} {_user_text(text)}: ".encode()
 
 
 def _user_text(padded: bytes) -> str:

@@ -22,12 +22,21 @@ def escape(raw: bytes) -> str:
 
 def shell(argv: bytes) -> str:
     """Arguments, each ended by NUL, as a command line that bash reads back into the same arguments."""
+    return utf8(argv).decode()
+
+
+def utf8(argv: bytes) -> bytes:
+    """`shell` as UTF-8; most arguments need no quotes, and so aren't text for a moment only."""
     if not argv:
-        return ""
+        return b""
     if _ALL_PLAIN(argv):
-        words = argv[:-1].split(b"\0", 1)
-        if b"=" not in words[0] and words[0] not in _RESERVED:
-            return argv[:-1].replace(b"\0", b" ").decode("ascii")
+        first = argv.partition(b"\0")[0]
+        if b"=" not in first and first not in _RESERVED:
+            return argv[:-1].replace(b"\0", b" ")
+    return _quoted(argv).encode()
+
+
+def _quoted(argv: bytes) -> str:
     words = argv.removesuffix(b"\0").split(b"\0")
     first = _word(words[0])
     if b"=" in words[0] or words[0] in _RESERVED:

@@ -35,12 +35,13 @@ class Redactor:
         own = _without_default(wanted)
         self._finders: list[_Finder] = [_BuiltIn()] if DEFAULT in wanted else []
         self._finders += [_Own(own)] if own else []
+        self._suspecting = [finder.suspects for finder in self._finders]
 
     def __call__(self, record: Record) -> Record:
         """The same one if it has none."""
         argv = record.argv
-        for finder in self._finders:
-            if finder.suspects(argv):
+        for suspects in self._suspecting:
+            if suspects(argv):
                 break
         else:
             return record
@@ -176,11 +177,8 @@ class _BuiltIn:
     """Those of patterns.py, each rule tried only where the hint of its kind is."""
 
     def __init__(self) -> None:
-        self._any = _regex("|".join(f"(?:{kind.hint})" for kind in patterns.KINDS), capture=False)
+        self.suspects = _regex("|".join(f"(?:{kind.hint})" for kind in patterns.KINDS), capture=False).is_in
         self._kinds = [(_regex(kind.hint), [_Rule(rule) for rule in kind.rules]) for kind in patterns.KINDS]
-
-    def suspects(self, argv: bytes) -> bool:
-        return self._any.is_in(argv)
 
     def spans(self, argv: bytes) -> Iterator[Span]:
         search = _Search(_SCRIPT.sub(b"\\1\0", argv.translate(_LINES)))

@@ -90,7 +90,7 @@ def test_an_ordinary_exec_takes_so_many_instructions(path: Path) -> None:
     reading(1)
     each, rest = divmod(reading(11) - reading(1), 10)
     assert rest == 0
-    assert each <= 750
+    assert each <= 720
 
 
 def test_nothing_of_an_event_is_kept(path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execwatchd.stream.decode import Record
-from execwatchd.stream.drain import Drain, Reader
+from execwatchd.stream.drain import PAUSE, Drain, Reader
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.redact import Redactor
 from tests.fakes.kernel import FakeJournal, FakeSource, FakeSources, KilledError
@@ -281,6 +281,23 @@ def test_a_burst_lets_the_loop_have_its_turns() -> None:
     # which turn comes first is the interpreter's affair, not how much is read between two
     assert {later - earlier for earlier, later in itertools.pairwise(turns)} == {256}
     assert rig.drain.passes == 8
+
+
+def test_a_ring_that_fills_fast_is_looked_at_more_often() -> None:
+    rig = Rig()
+    rig.sources.ring_size = 64 << 10
+
+    async def script() -> None:
+        assert rig.drain.pause == PAUSE
+        rig.source.exec(*map(record, range(100)))  # about half of the ring
+        await rig.until(*range(100))
+        await rig.until_true(lambda: rig.drain.pause < PAUSE)
+        assert rig.drain.pause > PAUSE / 4
+        rig.source.exec(record(100))
+        await rig.until(*range(101))
+        await rig.until_true(lambda: rig.drain.pause == PAUSE)
+
+    rig.run(script)
 
 
 def test_a_stall_waits_for_the_journal() -> None:
