@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.bench import boxed, contest, kernel, redaction, report, scale, solo
+from tests.bench import boxed, contest, kernel, redaction, report, scale, solo, utmost
 from tests.bench.figures import Figure, Results
 from tests.bench.peers import installed, peers
 from tests.bench.programs import Programs
@@ -46,12 +46,13 @@ _ALONE: dict[str, Callable[[Bench], list[Figure]]] = {
     "kernel": lambda bench: kernel.execs(bench.programs),
     "other-calls": lambda bench: kernel.other_calls(bench.programs),
     "entry": lambda _bench: redaction.run(),
+    "slow-down": lambda bench: solo.slow_down(bench.box, bench.programs),
     "idle": lambda bench: solo.idle(bench.box),
     "delay": lambda bench: solo.delays(bench.box, bench.programs),
     "start": lambda bench: solo.starts(bench.box),
     "bus": lambda bench: solo.bus(bench.box),
-    "utmost": lambda bench: solo.utmost(bench.box, bench.programs),
-    "storm": lambda bench: solo.storm(bench.box, bench.programs),
+    "utmost": lambda bench: utmost.utmost(bench.box, bench.programs),
+    "storm": lambda bench: utmost.storm(bench.box, bench.programs),
     "rates": lambda bench: scale.real(bench.box, bench.programs),
     "model": lambda bench: scale.model(bench.rate()),
 }

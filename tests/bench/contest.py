@@ -142,7 +142,7 @@ def _sections(
         ]
 
     return {
-        "sequential": section(lambda one: (one.sequential - 1) * 100, "%", "<=3"),
+        "sequential": section(lambda one: (one.sequential - 1) * 100, "%", ""),
         "all-cores": section(lambda one: (one.all_cores - 1) * 100, "%", ""),
         "written": section(lambda one: one.written * 100, "%", ">=100"),
         "cpu": section(_own, "µs", "<=15"),

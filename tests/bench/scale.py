@@ -11,7 +11,7 @@ from tests.bench import usage
 from tests.bench.boxed import JOURNALD, UNIT, cgroup, forget
 from tests.bench.figures import Figure
 from tests.bench.programs import Programs
-from tests.bench.solo import fill
+from tests.bench.utmost import fill
 from tests.system.harness import Box
 from tests.system.producer import Producer, ordinary, ring_of
 from tests.system.storm import counters

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""execwatchd alone, installed under a real systemd: idle, delays, starts, the bus, and its utmost."""
+"""execwatchd alone, installed under a real systemd: slow-down, idle, delays, starts, the bus."""
 
 import asyncio
 import json
@@ -13,20 +13,16 @@ from pathlib import Path
 from dbus_next.aio.message_bus import MessageBus
 from dbus_next.message import Message
 
-from execwatchd.stream.decode import Decoder
-from execwatchd.stream.entry import encode
 from tests.bench import usage
 from tests.bench.boxed import UNIT, cgroup, forget, settle
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, number
 from tests.bench.programs import Programs, executed
 from tests.system.harness import BOX, Box
-from tests.system.producer import Producer, ordinary, ring_of
 from tests.system.storm import counters
 
 ROUNDS = 7
 IDLE_SECONDS = 60.0
-STORM_SECONDS = 60.0
-ENTRIES = 200_000  # of a round of the utmost
+PAIRS, PAIR_EXECS = 30, 1500
 CALLS = 1000
 _OWN_EXECS = 4  # between two looks at the counters: two of nsenter, env, busctl
 _UID = 59999  # of the load whose delays are read
@@ -51,6 +47,26 @@ def idle(box: Box) -> list[Figure]:
         Figure("processor, of one core", [spent / IDLE_SECONDS / 1e4], "%", "<=0.1", meanwhile),
         Figure("wake-ups", [woken / IDLE_SECONDS], "a second", "<=1"),
     ]
+
+
+def slow_down(box: Box, programs: Programs) -> list[Figure]:
+    """Of execs one after the other, in many short pairs: a shared machine changes its pace within seconds."""
+
+    def each() -> float:
+        return programs.load("pair", count=PAIR_EXECS).each
+
+    ratios, before = [], each()
+    for _ in range(PAIRS):
+        box.systemctl("start", UNIT)
+        during = each()
+        box.systemctl("stop", UNIT)
+        after = each()
+        ratios.append((during / statistics.mean((before, after)) - 1) * 100)
+        before = after
+    forget(box)
+    quarters = statistics.quantiles(ratios, n=4)
+    half = f"half of the {PAIRS} pairs {number(quarters[0])} to {number(quarters[2])}"
+    return [Figure("execs one after the other", ratios, "%", "<=3", half)]
 
 
 def delays(box: Box, programs: Programs) -> list[Figure]:
@@ -135,8 +151,8 @@ async def _calls(socket: Path) -> list[Figure]:
 
     noop, ours = [], []
     begin = time.perf_counter()
-    for number in range(CALLS):
-        ours.append(await took(_SERVICE, "SetMessage", "us", 100_000 + number, f"Hi {number}!"))
+    for uid in range(100_000, 100_000 + CALLS):
+        ours.append(await took(_SERVICE, "SetMessage", "us", uid, f"Hi {uid}!"))
     whole = time.perf_counter() - begin
     noop = [await took(_SYSTEMD, "Ping", "") for _ in range(CALLS)]
     connection.disconnect()
@@ -144,75 +160,4 @@ async def _calls(socket: Path) -> list[Figure]:
         Figure("SetMessage, written to the disk", [statistics.median(ours)], "ms"),
         Figure(f"{CALLS} of them, for as many users", [whole], "s"),
         Figure("Ping of systemd's manager, which does nothing", [statistics.median(noop)], "ms"),
-    ]
-
-
-def utmost(box: Box, programs: Programs) -> list[Figure]:
-    """Ring to journal, against a C program that sends the same entries, taking turns."""
-    box.systemctl("start", UNIT)
-    ours, theirs = [], []
-    for _ in range(ROUNDS):
-        theirs.append(_sent(box, programs))
-        forget(box)
-        ours.append(_drained(box, programs))
-        forget(box)
-    lost = counters(box)["Lost"]
-    box.systemctl("stop", UNIT)
-    ratios = [own / other for own, other in zip(ours, theirs, strict=True)]
-    return [
-        Figure("execwatchd", ours, "a second", note=f"{lost} lost"),
-        Figure("a C program that sends the same entries", theirs, "a second"),
-        Figure("ratio", ratios, "times", ">=0.9"),
-    ]
-
-
-def _sent(box: Box, programs: Programs) -> float:
-    """Entries a second of the C program, as a unit of its own without a rate limit."""
-    inside = box.path("/run/execwatchd-bench")
-    inside.mkdir(exist_ok=True)
-    (inside / "entry").write_bytes(encode(Decoder()(ordinary())))
-    program = inside / "sender"
-    program.write_bytes(programs.path("sender").read_bytes())
-    program.chmod(0o755)
-    limits = ("-p", "LogRateLimitIntervalSec=1s", "-p", "LogRateLimitBurst=100000000")
-    run = ("systemd-run", "-q", "--wait", "--pipe", "-p", "Type=exec", *limits)
-    where = "/run/execwatchd-bench"
-    command = (f"{where}/sender", f"{where}/entry", str(ENTRIES), "/run/systemd/journal/socket")
-    return ENTRIES / (int(box.run(*run, *command, timeout=300).stdout) / 1e9)
-
-
-def _drained(box: Box, programs: Programs) -> float:
-    """Entries a second of the daemon, whose ring is kept filled."""
-    ring = ring_of(box.main_pid(UNIT))
-    producer = Producer(ring, ordinary())
-    try:
-        before, begin = counters(box)["Forwarded"], time.monotonic()
-        fill(programs, producer, ENTRIES)
-        while counters(box)["Forwarded"] - before < ENTRIES:
-            time.sleep(0.02)
-        return ENTRIES / (time.monotonic() - begin)
-    finally:
-        producer.close()
-        os.close(ring)
-
-
-def fill(programs: Programs, producer: Producer, count: int, rate: float = 0) -> int:
-    """Puts records into a ring, as fast as it has room or at a rate. How many found none."""
-    command: list[str | Path] = [programs.path("filler"), str(producer.program), str(count), str(rate)]
-    done = subprocess.run(command, pass_fds=[producer.program], stdout=subprocess.PIPE, check=True)
-    return int(done.stdout.split()[0])
-
-
-def storm(box: Box, programs: Programs) -> list[Figure]:
-    """All cores execute as fast as they can."""
-    box.systemctl("start", UNIT)
-    settle(box)
-    load = programs.load("storm", workers=os.cpu_count() or 1, seconds=STORM_SECONDS)
-    settle(box)
-    lost = counters(box)["Lost"]
-    box.systemctl("stop", UNIT)
-    forget(box)
-    return [
-        Figure("execs", [load.execs / load.seconds], "a second"),
-        Figure(f"lost of {load.execs:,} in {STORM_SECONDS:.0f} s", [lost], "", "<=0"),
     ]
