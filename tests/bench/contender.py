@@ -68,14 +68,16 @@ class Group:
         self.path.rmdir()
 
 
-def wait_for(probe: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
-    """Raises CannotRunError, with its last line, if the process ends or the time does."""
+def wait_for(
+    probe: Callable[[], bool], process: subprocess.Popen[bytes], said: Sequence[Path], seconds: float
+) -> None:
+    """Raises CannotRunError, with what it said in these files, if the process ends or the time does."""
     end = time.monotonic() + seconds
     while not probe():
         ended = process.poll() is not None
         if ended or time.monotonic() > end:
-            said = _reason(log.read_text(errors="replace"))
-            raise CannotRunError(said if ended else f"records nothing within {seconds:.0f} s: {said}")
+            reason = _reason("\n".join(file.read_text(errors="replace") for file in said))
+            raise CannotRunError(reason if ended else f"records nothing within {seconds:.0f} s: {reason}")
         time.sleep(0.1)
 
 

@@ -55,7 +55,7 @@ class Peer:
             self._programs.load(tag, count=1, prefix=self.prefix_on or self.prefix, static=self.static)
             return bool(self.found(tag))
 
-        wait_for(records, self._process, self._log, _SECONDS)
+        wait_for(records, self._process, (self._log, self._stdout), _SECONDS)
 
     def prepare(self) -> None:
         """Before it starts."""
