@@ -6,6 +6,8 @@ import os
 import pty
 import select
 import subprocess
+import termios
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -268,10 +270,11 @@ def test_top_counts_who_ran_what(daemon: Box) -> None:
 
 
 class TopScreen:
-    """`execwatchctl top` on a terminal of its own."""
+    """`execwatchctl top` on a terminal of its own, with room for whatever else the host executes."""
 
     def __init__(self, host: Box, *options: str) -> None:
         self.ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (1000, 80))
         command = [
             "env",
             "TERM=xterm",
@@ -288,9 +291,10 @@ class TopScreen:
 
     def until(self, text: bytes) -> None:
         """Read what it shows up to this text."""
-        seen = b""
+        seen, end = b"", time.monotonic() + 60
         while text not in seen:
-            assert select.select([self.ours], [], [], 60)[0], f"no {text!r} in {seen!r}"
+            left = max(0.0, end - time.monotonic())
+            assert select.select([self.ours], [], [], left)[0], f"no {text!r} in {seen!r}"
             seen += os.read(self.ours, 65536)
 
     def type(self, key: bytes) -> None:
