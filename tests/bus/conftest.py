@@ -2,6 +2,7 @@
 """Tests that are coroutines, a private bus for each, and a check that nothing is left running."""
 
 import asyncio
+import contextlib
 import inspect
 import os
 import shutil
@@ -43,8 +44,11 @@ def no_process_is_left() -> Iterator[None]:
 
 
 def _children() -> set[str]:
-    tasks = Path(f"/proc/{os.getpid()}/task")
-    return {child for task in tasks.iterdir() for child in (task / "children").read_text().split()}
+    found: set[str] = set()
+    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            found.update((task / "children").read_text().split())
+    return found
 
 
 @pytest.fixture

@@ -124,13 +124,13 @@ def in_layer(layer: Path, *command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def memory(pid: int) -> int:
-    """KiB of proportional set size, without rings and other maps of BPF: their size is a setting."""
+def memory(pid: int, kind: str = "Pss") -> int:
+    """KiB of a kind that smaps knows, without rings and other maps of BPF: their size is a setting."""
     total, ours = 0, True
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
             ours = "bpf-map" not in line
-        elif line.startswith("Pss:") and ours:
+        elif line.startswith(f"{kind}:") and ours:
             total += int(line.split()[1])
     return total
 
