@@ -3,15 +3,16 @@
 
 import os
 import subprocess
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from execwatchd.control.values import Action
 from execwatchd.kernel.libbpf import program_info
+from execwatchd.kernel.options import Options
 from tests.bench.figures import Figure
 from tests.bench.programs import Programs
 from tests.bench.usage import bpf_statistics
-from tests.kernel.watch import DEFAULT, Watch, hand_over, watching
+from tests.kernel.watch import DEFAULT, MESSAGE, Watch, hand_over, watching
 
 ROUNDS = 9
 EXECS = 600
@@ -23,6 +24,24 @@ OPTIONS = {
     "argv_bytes = 32768": replace(DEFAULT, argv_bytes=32768),
     "failures = true": replace(DEFAULT, failures=True),
     "exits = true, the end included": replace(DEFAULT, exits=True),
+}
+# a command in no login session and without a terminal, whoever measures
+_BY_NOBODY = ("setsid", "-w", "sh", "-c", 'echo 4294967295 >/proc/self/loginuid; exec "$@"', "sh")
+
+
+@dataclass(frozen=True)
+class User:
+    """What every user is set to, and the bound for its cost if there is one."""
+
+    action: Action = Action.RECORD
+    limit: int = 0
+    bound: str = ""
+
+
+USERS = {
+    "a limit that is never reached": User(limit=10**6),
+    "beyond a limit": User(limit=1),
+    "an ignored UID": User(Action.IGNORE, bound="<=0.5"),
 }
 
 
@@ -41,25 +60,29 @@ def _run_time(watch: Watch) -> int:
 def _per_exec(watch: Watch, programs: Programs) -> float:
     """µs of kernel time per exec of one round."""
     before = _run_time(watch)
-    load = programs.load("bench", count=EXECS)
+    load = programs.load("bench", count=EXECS, prefix=_BY_NOBODY)
     time = _run_time(watch) - before
     watch.read()
     watch.records.clear()
-    return time / (load.execs + 1) / 1000  # and that of the load itself
+    return time / (load.execs + 3) / 1000  # and those of the load itself
 
 
 def execs(programs: Programs) -> list[Figure]:
-    """By option; and of a user whose execs are ignored."""
+    """By option, and by what the user is set to."""
     figures = []
+
+    def measure(name: str, options: Options, user: User) -> None:
+        with watching(options) as watch:
+            watch.generation.users.set_default(MESSAGE, user.action, user.limit)
+            values = [_per_exec(watch, programs) for _ in range(ROUNDS)]
+        figures.append(Figure(name, values, "µs", user.bound))
+
     with bpf_statistics():
         for name, options in OPTIONS.items():
-            with watching(options) as watch:
-                values = [_per_exec(watch, programs) for _ in range(ROUNDS)]
-            figures.append(Figure(name, values, "µs"))
-        with watching() as watch:
-            watch.generation.users.set_default(b"", Action.IGNORE)
-            values = [_per_exec(watch, programs) for _ in range(ROUNDS)]
-        figures.append(Figure("an ignored UID", values, "µs", "<=0.5"))
+            measure(name, options, User())
+        measure("interactive = true, left out", replace(DEFAULT, interactive=True), User())
+        for name, user in USERS.items():
+            measure(name, DEFAULT, user)
     return figures
 
 
