@@ -24,9 +24,12 @@ _EVENTS = Path("/sys/kernel/tracing/events/syscalls")
 
 
 def tracepoints(*, failures: bool, exits: bool = False) -> list[str]:
-    """Every tracepoint that gets attached, in the order to attach them."""
-    optional = [*(FAILURE_TRACEPOINTS if failures else ()), *(EXIT_TRACEPOINTS if exits else ())]
-    return [*RAW_TRACEPOINTS, *optional]
+    """Every tracepoint that gets attached, in the order to attach them: ends before what is to end."""
+    return [
+        *(EXIT_TRACEPOINTS if exits else ()),
+        *RAW_TRACEPOINTS,
+        *(FAILURE_TRACEPOINTS if failures else ()),
+    ]
 
 
 def tracepoint_id(name: str, credentials: str | None = None) -> int:

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from execwatchd.control.values import Action
-from execwatchd.kernel import layout
+from execwatchd.kernel import attach, layout
 from execwatchd.kernel.libbpf import Map
 from execwatchd.stream.decode import Decoder, Record
 from tests.kernel.conftest import built
@@ -282,3 +283,23 @@ def test_without_the_option_nothing_of_it_is_there() -> None:
         subprocess.run(["true"], check=True)
         watch.read()
         assert not any(one.exec_id or one.end for one in map(Decoder(), watch.records))
+
+
+def test_whoever_ends_while_it_is_being_attached(
+    monkeypatch: pytest.MonkeyPatch, tracepoint_ids: Path
+) -> None:
+    """Between any two hooks: whatever is recorded as running already has its end recorded, too."""
+    as_ever = attach._attach
+
+    def slowly(name: str, fds: dict[str, int]) -> int:
+        link = as_ever(name, fds)
+        subprocess.run(["true"], check=True)
+        return link
+
+    monkeypatch.setattr(attach, "_attach", slowly)
+    with watching(replace(EXITS, failures=True)) as watch:
+        before = waiting(watch)
+        gone = {pid for pid in before if not Path(f"/proc/{int.from_bytes(pid, sys.byteorder)}").exists()}
+        assert gone & waiting(watch) == set()  # others of the host end all the time
+        ended = watch.by(lambda one: bool(one.end) and one.comm.startswith(b"true\0"))
+        assert len(ended) >= 4

@@ -170,7 +170,7 @@ def test_the_option_off_and_on(manager: Manager) -> None:
     assert second.attached == ["task_rename", "sched_process_exec"]
     die(second)
     third = start(manager, EXITS)
-    assert third.attached == ["task_rename", "sched_process_exec", "sched_process_exit"]
+    assert third.attached == ["sched_process_exit", "task_rename", "sched_process_exec"]
     end(process)
     seen = Seen(third)
     assert seen.ends(process) == [[], [], []]
