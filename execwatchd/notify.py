@@ -7,7 +7,7 @@ The only module of the daemon that imports systemd.
 import os
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from systemd import daemon
@@ -22,8 +22,8 @@ class Store(Protocol):
     def remove(self, name: str) -> None:
         """Forget all of this name."""
 
-    def barrier(self) -> None:
-        """Return once all of the above is done."""
+    def barrier(self) -> Callable[[], bool]:
+        """What tells whether all of the above is done by now."""
 
 
 class ServiceManager:
@@ -66,27 +66,34 @@ class ServiceManager:
         """Feed the watchdog."""
         self._send("WATCHDOG=1")
 
-    def barrier(self) -> None:
-        """Wait until systemd has taken what was sent before, at most 5 s (sd_notify_barrier(3))."""
+    def barrier(self) -> Callable[[], bool]:
+        """What tells whether systemd has dealt with all that was sent before, sd_notify_barrier(3).
+
+        Not waited for: systemd may be busy for long, and meanwhile there is a ring to read.
+        """
         ours, theirs = os.pipe()
         try:
             self._send("BARRIER=1", fds=[theirs])
-            os.close(theirs)
-            theirs = -1
-            if self.present:
-                _wait_for_hang_up(ours)
         finally:
-            os.close(ours)
-            if theirs >= 0:
-                os.close(theirs)
+            os.close(theirs)
+        return _Barrier(ours)
 
     def _send(self, *lines: str, fds: Sequence[int] = ()) -> None:
         if self.present:
             daemon.notify("\n".join(lines), fds=list(fds))
 
 
-def _wait_for_hang_up(fd: int) -> None:
+class _Barrier:
+    """True once nobody has the other end of the pipe any more."""
 
-    poll = select.poll()
-    poll.register(fd, 0)
-    poll.poll(5000)
+    def __init__(self, fd: int) -> None:
+        self._fd: int | None = fd
+
+    def __call__(self) -> bool:
+        if self._fd is not None:
+            poll = select.poll()
+            poll.register(self._fd, 0)
+            if poll.poll(0):
+                os.close(self._fd)
+                self._fd = None
+        return self._fd is None

@@ -51,6 +51,7 @@ class Generation:
         self.number = number
         self.goes_on = False  # with the running processes of the one before
         self._detached = math.inf
+        self._is_released: Callable[[], bool] = lambda: False
         self.fds = fds
         self.ledger = Ledger.of_map(fds["map.ledger"], libbpf.map_info(fds["map.ledger"]).value_size)
         self.users = UserMap(fds["map.config"], fds["map.defaults"])
@@ -103,16 +104,19 @@ class Generation:
             store.put(RUNNING if name == "map.running" else f"{self.number}.{name}", fd)
 
     def detach(self, store: Store) -> None:
-        """Close the attachments, here and in the store."""
-        for name in [name for name in self.fds if name.startswith("link.")]:
+        """Close the attachments, here and in the store; what sees ends goes last."""
+        for name in [name for name in self.fds if name.startswith("link.")][::-1]:
             store.remove(f"{self.number}.{name}")
             os.close(self.fds.pop(name))
-        self._detached = time.monotonic()
+        self._is_released = store.barrier()
 
     def is_final(self) -> bool:
-        """Detached so long ago that no program of it can still be running, and the last one's record is in
-        the ring: the kernel lets what runs on other CPUs finish (an RCU grace period, milliseconds).
+        """Detached, in the store too, so long ago that no program of it can still be running, and the last
+        one's record is in the ring: the kernel lets what runs on other CPUs finish (an RCU grace period,
+        milliseconds).
         """
+        if self._detached == math.inf and self._is_released():
+            self._detached = time.monotonic()
         return time.monotonic() - self._detached > _GRACE
 
     def discard(self, store: Store) -> None:

@@ -38,7 +38,8 @@ class Hooks:
         the first exec can be seen. Raises Failure.
         """
         known = self._believed(stored)
-        if known and known[-1].ledger.digest == digest(sources, options):
+        is_attached = bool(known) and known[-1].is_attached()
+        if is_attached and known[-1].ledger.digest == digest(sources, options):
             *self.former, self.current = known
             self._retire()
             fill(self.current)
@@ -51,7 +52,7 @@ class Hooks:
         try:
             self._load(known, sources, options, fill)
         except Failure as failure:
-            if not known:
+            if not is_attached:
                 raise
             log.error("%s; the program of before goes on", failure)  # noqa: TRY400  its text is the whole story
             *self.former, self.current = known
@@ -91,7 +92,6 @@ class Hooks:
     def detach(self) -> None:
         """For good: no exec is seen any more; what is in the ring can still be read."""
         self.current.detach(self._store)
-        self._store.barrier()
 
     def settle(self) -> None:
         """Once the rings of `former` are empty: add what they counted to the current books, let them go."""
@@ -135,8 +135,9 @@ class Hooks:
         new.keep(self._store)
         self.current, self.former = new, known
         attached = ", ".join(new.attached)
-        if known:
-            self._retire()
+        replaces = bool(known) and known[-1].is_attached()
+        self._retire()
+        if replaces:
             log.info(
                 "attached in place of a program of another version or other options: %s", attached,
                 extra=entry(Kind.LAYOUT_CHANGED),
@@ -145,14 +146,11 @@ class Hooks:
             log.info("attached: %s", attached, extra=entry(Kind.ATTACHED))
 
     def _retire(self) -> None:
-        """Only what the service manager closed too is detached, so wait for that."""
         for old in self.former:
             old.detach(self._store)
-        if self.former:
-            self._store.barrier()
 
     def _believed(self, stored: Mapping[str, int]) -> list[Generation]:
-        """The generations to go on with, oldest first, the last one attached; the others are let go."""
+        """The generations to go on with, oldest first, the last one attached if any is; others are let go."""
         generations, strangers = generation.by_number(stored)
         running = strangers.pop(generation.RUNNING, None)
         whole = []
@@ -175,9 +173,10 @@ class Hooks:
 
     def _needed(self, whole: list[Generation]) -> list[Generation]:
         """Without those that were killed half-way: into the store, where the one before is attached still,
-        or out of it, where the books of the one after have their numbers.
+        or out of it, where the books of the one after have their numbers. Where none is attached, as the
+        store had no room, all have something to be read.
         """
-        last = max((i for i, one in enumerate(whole) if one.is_attached()), default=-1)
+        last = max((i for i, one in enumerate(whole) if one.is_attached()), default=len(whole) - 1)
         first = max((i for i, one in enumerate(whole[: last + 1]) if one.ledger.page.settled), default=0)
         for one in [*whole[:first], *whole[last + 1 :]]:
             one.discard(self._store)

@@ -3,14 +3,15 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from execwatchd.control.values import Action
 from execwatchd.errors import Failure
-from execwatchd.kernel import layout, sources
+from execwatchd.kernel import generation, layout, sources
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.hooks import Hooks
 from execwatchd.kernel.libbpf import program_info
@@ -21,20 +22,26 @@ OTHER = replace(DEFAULT, argv_bytes=512)
 
 
 class Manager:
-    """Keeps duplicates, as systemd does, and nothing twice; `handed` gives them to the next process."""
+    """Keeps duplicates, as systemd does, and nothing twice; `handed` gives them to the next process.
+
+    It has room for `room` of them. While `busy`, it has not dealt with what it was told.
+    """
 
     def __init__(self) -> None:
         self.kept: dict[str, int] = {}
+        self.room = 512
+        self.busy = False
 
     def put(self, name: str, fd: int) -> None:
-        if not objects([fd]) & objects(self.kept.values()):
+        if len(self.kept) < self.room and not objects([fd]) & objects(self.kept.values()):
             self.kept[name] = os.dup(fd)
 
     def remove(self, name: str) -> None:
         if name in self.kept:
             os.close(self.kept.pop(name))
 
-    def barrier(self) -> None: ...
+    def barrier(self) -> Callable[[], bool]:
+        return lambda: not self.busy
 
     def handed(self) -> dict[str, int]:
         return {name: os.dup(fd) for name, fd in self.kept.items()}
@@ -48,8 +55,8 @@ def manager() -> Iterator[Manager]:
         made.remove(name)
 
 
-def fill(generation: Generation) -> None:
-    generation.users.set_default(b"Hello World", Action.RECORD)
+def fill(new: Generation) -> None:
+    new.users.set_default(b"Hello World", Action.RECORD)
 
 
 def start(manager: Manager, options: Options = DEFAULT) -> Hooks:
@@ -60,10 +67,10 @@ def start(manager: Manager, options: Options = DEFAULT) -> Hooks:
 
 def die(hooks: Hooks) -> None:
     """As a kill does: every descriptor of the process is closed, the manager's stay."""
-    for generation in [*hooks.former, hooks.current]:
-        generation.ledger.close()
-        generation._positions.close()
-        for fd in generation.fds.values():
+    for one in [*hooks.former, hooks.current]:
+        one.ledger.close()
+        one._positions.close()
+        for fd in one.fds.values():
             os.close(fd)
 
 
@@ -164,6 +171,45 @@ def test_a_kill_between_the_sum_and_the_end_of_the_old_one(manager: Manager) -> 
     die(third)
 
 
+def test_a_store_without_room_for_the_attachments(manager: Manager) -> None:
+    """Nothing is attached any more, but what was recorded and counted until then is not thrown away."""
+    first = start(manager)
+    subprocess.run(["true"], check=True)
+    die(first)
+    manager.room = len(manager.kept) + len(duplicates(manager, "1.")) - 1
+    second = start(manager, OTHER)
+    seen = second.counters().seen
+    waits = sum(one.ring_fill() for one in [*second.former, second.current])
+    die(second)
+    assert sum(".link." in name for name in manager.kept) == 1
+    manager.room = 512
+    third = start(manager, OTHER)
+    assert [one.number for one in third.former] == [1, 2]
+    assert [one.attached for one in third.former] == [[], []]
+    assert third.current.is_attached()
+    assert sum(one.ring_fill() for one in third.former) >= waits > 0
+    assert third.counters().seen >= seen > 0
+    third.settle()
+    assert third.counters().seen >= seen
+    assert numbers(manager) == {"3"}
+    die(third)
+
+
+def test_a_busy_service_manager_keeps_the_old_one_attached(manager: Manager) -> None:
+    first = start(manager)
+    die(first)
+    manager.busy = True
+    second = start(manager, OTHER)
+    (old,) = second.former
+    time.sleep(2 * generation._GRACE)
+    assert not old.is_final()
+    manager.busy = False
+    assert not old.is_final()  # what ran on another CPU may have a record to write
+    time.sleep(2 * generation._GRACE)
+    assert old.is_final()
+    die(second)
+
+
 def test_what_is_not_ours_is_closed(manager: Manager) -> None:
     manager.kept = dict(zip(("stranger", "7.map.config"), os.pipe(), strict=True))
     hooks = start(manager)
@@ -190,8 +236,8 @@ def test_a_new_one_that_cannot_be_filled_leaves_the_old_one(manager: Manager) ->
     die(first)
     hooks = Hooks(manager)
 
-    def refuse(generation: Generation) -> None:
-        if generation.number > 1:
+    def refuse(new: Generation) -> None:
+        if new.number > 1:
             raise Failure("no")
 
     hooks.start(manager.handed(), sources.directory(), OTHER, refuse)

@@ -38,7 +38,8 @@ class NoStore:
 
     def remove(self, name: str) -> None: ...
 
-    def barrier(self) -> None: ...
+    def barrier(self) -> Callable[[], bool]:
+        return lambda: True
 
 
 class Watch:
