@@ -73,6 +73,8 @@ class Daemon:
             exits=settings.exits,
         )
         self.hooks.start(stored, directory, options, self._fill)
+        before = accepted.last(state_file("configuration.json"))
+        self._metrics.inherit(before.settings.metrics_file if before else "")
         accepted.keep(state_file("configuration.json"), self._config)
         per_second = _STALL_RATE * (os.cpu_count() or 1) * _RECORD
         log.info(
@@ -208,13 +210,17 @@ class Daemon:
         except (ConfigError, ControlError) as error:
             accepted.reject(error)
         else:
-            accepted.warn_of_restart(self._config, config)
-            accepted.keep(state_file("configuration.json"), config)
-            self._config = config
-            self._redact()
-            self._metrics.use(config.settings.metrics_file)
+            self._adopt(config)
             log.info("configuration reloaded")
-        self._manager.ready(self._status())
+        finally:
+            self._manager.ready(self._status())
+
+    def _adopt(self, config: Config) -> None:
+        accepted.warn_of_restart(self._config, config)
+        accepted.keep(state_file("configuration.json"), config)
+        self._config = config
+        self._redact()
+        self._metrics.use(config.settings.metrics_file)
 
     def _redact(self) -> None:
         wanted = self._config.settings.redact

@@ -91,10 +91,15 @@ class MetricsFile:
         """From now on this one; empty: none. One of before is removed."""
         wanted = Path(path) if path else None
         if wanted == self._path:
+            self.write_if_due()
             return
         self.remove()
         self._path, self._problem = wanted, ""
         self._write()
+
+    def inherit(self, path: str) -> None:
+        """A predecessor kept this one; empty: none."""
+        self._path = Path(path) if path else None
 
     def write_if_due(self) -> None:
         """Called now and then."""

@@ -30,7 +30,7 @@ def at_start(kept: Path | None, *, taking_over: bool) -> Config:
         if not taking_over:
             raise
         reject(error)
-        return _load(kept) or Config()
+        return last(kept) or Config()
 
 
 def reject(error: Exception) -> None:
@@ -64,8 +64,8 @@ def keep(kept: Path | None, config: Config) -> None:
         log.warning("the accepted configuration could not be kept in %s: %s", kept, error.strerror)
 
 
-def _load(kept: Path | None) -> Config | None:
-    """None: there is none, or none that this version understands."""
+def last(kept: Path | None) -> Config | None:
+    """What `keep` wrote last. None: there is none, or none that this version understands."""
     if kept is None:
         return None
     try:

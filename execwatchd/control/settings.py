@@ -65,7 +65,8 @@ def _check_metrics_file(value: object) -> str:
 
 
 def _is_path_of_a_file(value: str) -> bool:
-    return value[0] == "/" != value[-1] and value.isprintable() and len(value.encode()) < 4096
+    named = value.rpartition("/")[2] not in ("", ".", "..")
+    return value[0] == "/" and named and value.isprintable() and len(value.encode()) < 4096
 
 
 def _check_redact(value: object) -> list[object] | tuple[object, ...]:

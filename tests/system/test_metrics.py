@@ -85,6 +85,7 @@ def test_a_drop_in_lets_it_write_elsewhere_and_a_stop_removes_it(watched: Box) -
     )
     watched.systemctl("restart", UNIT)
     wait_until(lambda: watched.path(f"{directory}/execwatchd.prom").exists(), "the file")
+    assert not watched.path(FILE).exists()  # nobody keeps it up any more
     watched.systemctl("stop", UNIT)
     assert watched.run("ls", "-A", directory).stdout == ""
     assert not watched.path("/run/execwatchd-metrics").exists()

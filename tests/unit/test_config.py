@@ -257,7 +257,9 @@ def test_bad_redact(tree: Tree, value: str, problem: str) -> None:
     assert tree.problems() == [f"{path.relative_to(tree.root)}: {problem}"]
 
 
-@pytest.mark.parametrize("value", ['"a"', '"/"', '"/a/"', '"/a\\nb"', "1", "false", f'"/{"a" * 4096}"'])
+@pytest.mark.parametrize(
+    "value", ['"a"', '"/"', '"/a/"', '"/."', '"/a/.."', '"/a\\nb"', "1", "false", f'"/{"a" * 4096}"']
+)
 def test_bad_metrics_file(tree: Tree, value: str) -> None:
     tree.write(f"metrics_file = {value}")
     (problem,) = tree.problems()

@@ -130,6 +130,23 @@ def test_a_change_of_the_path_removes_the_old_file(tmp_path: Path) -> None:
     assert written.count == 2
 
 
+def test_what_a_predecessor_kept_is_kept_up_or_removed(tmp_path: Path) -> None:
+    kept, other = tmp_path / "1.prom", tmp_path / "2.prom"
+    kept.write_text("old\n")
+    same = Written()
+    same.file.inherit(str(kept))
+    same.file.use(str(kept))
+    assert kept.read_text() == "1\n"
+    another = Written()
+    another.file.inherit(str(kept))
+    another.file.use(str(other))
+    assert [path.name for path in tmp_path.iterdir()] == ["2.prom"]
+    none = Written()
+    none.file.inherit(str(other))
+    none.file.use("")
+    assert os.listdir(tmp_path) == []
+
+
 def test_without_a_path_nothing_happens(clock: list[float]) -> None:
     written = Written()
     written.file.use("")
