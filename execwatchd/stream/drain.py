@@ -9,6 +9,7 @@ import asyncio
 import ctypes
 import logging
 from collections.abc import Callable
+from time import monotonic
 
 from execwatchd.stream import ends, entry
 from execwatchd.stream.decode import Decoder, MalformedError, Record
@@ -23,7 +24,8 @@ PAUSE = 0.08  # s
 _SHORTEST = 0.001  # s
 _FILL = 0.25  # of the ring: what may come within a pause, else the next one is shorter
 _LOOK = 1.0  # s between two calls of `on_empty` while there is something each time
-_BATCH = 256  # records before the loop gets a turn
+_BATCH, _TURN = 256, 0.02  # records, and about so many seconds, before the loop gets a turn
+_FEW = 16  # records between two looks at the clock: one may take a hundred times as long as another
 
 
 class Reader:
@@ -41,6 +43,7 @@ class Reader:
         self._outbox = outbox
         self._seen = seen
         self._left = 0
+        self._until = 0.0
         self.stalled = False
         self.progress = False
         self.redact: Callable[[Record], Record] | None = None
@@ -53,7 +56,7 @@ class Reader:
         """
         before = self._ledger.page
         self.stalled = not self._send_held()
-        self._left = _BATCH
+        self._left, self._until = _BATCH, monotonic() + _TURN
         empty = not self.stalled and self.ring.consume() >= 0
         self.progress = self._ledger.page is not before
         return empty
@@ -90,7 +93,9 @@ class Reader:
             self.stalled = True
             return -1
         self._left -= 1
-        return 0 if self._left else -1
+        if self._left % _FEW:
+            return 0
+        return 0 if self._left and monotonic() < self._until else -1
 
     def _forward(self, data: bytes, handled: int) -> bool:
         """False: the journal takes none now."""

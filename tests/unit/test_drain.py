@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execwatchd.stream import drain
 from execwatchd.stream.decode import Record
 from execwatchd.stream.drain import PAUSE, Drain, Reader
 from execwatchd.stream.outbox import Outbox
@@ -90,7 +91,25 @@ class TestReader:
         assert not any(b"hunter2" in one for one in journal.entries)
         assert {fields(one)["EXECWATCH_REDACTED"] for one in journal.entries} == {b"1"}
 
-    def test_a_batch_yields(self) -> None:
+    def test_records_that_take_long_yield_sooner(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = [100.0]
+        monkeypatch.setattr(drain, "monotonic", lambda: clock[0])
+
+        def slow(record: Record) -> Record:
+            clock[0] += 0.004
+            return record
+
+        source, journal = FakeSource(), FakeJournal()
+        source.exec(*map(record, range(100)))
+        reader = Reader(source, Outbox(journal))
+        reader.redact = slow
+        assert not reader.read()
+        assert len(delivered(journal)) == 16
+        read_all(reader, journal)
+        assert delivered(journal) == list(range(100))
+
+    def test_a_batch_yields(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(drain, "monotonic", lambda: 100.0)
         source, journal = FakeSource(), FakeJournal()
         source.exec(*map(record, range(600)))
         reader = Reader(source, Outbox(journal))
@@ -267,7 +286,8 @@ def test_what_waits_at_the_start_and_what_comes_later() -> None:
     assert_balanced(rig.source)
 
 
-def test_a_burst_lets_the_loop_have_its_turns() -> None:
+def test_a_burst_lets_the_loop_have_its_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "monotonic", lambda: 100.0)
     rig = Rig()
     rig.source.exec(*map(record, range(2000)))
     turns: list[int] = []
