@@ -3,6 +3,8 @@
 
 import mmap
 import os
+import platform
+import re
 import resource
 import signal
 import subprocess
@@ -20,6 +22,7 @@ from execwatchd.control.values import Action
 from execwatchd.kernel import attach, layout
 from execwatchd.kernel.libbpf import Map
 from execwatchd.stream.decode import Decoder, Record
+from execwatchd.stream.native import string
 from tests.kernel.conftest import built
 from tests.kernel.test_counters import UID, emptied, run
 from tests.kernel.watch import DEFAULT, Runner, Watch, watching
@@ -80,7 +83,7 @@ def check(watch: Watch, process: subprocess.Popen[bytes]) -> End:
     assert begin.end == b""
     same = ("pid", "ppid", "uid", "gid", "loginuid", "session", "pidns", "mntns", "nspid", "cgroup", "tty")
     assert [getattr(end.record, name) for name in same] == [getattr(begin, name) for name in same]
-    assert end.record.comm == begin.new_comm
+    assert string(end.record.comm) == string(begin.new_comm)
     assert end.record.argv == end.record.filename == end.record.cwd == b""
     return end
 
@@ -143,6 +146,10 @@ def test_an_exec_after_an_exec(way: str, watch: Watch, ends: Path) -> None:
     assert (start1, n1 + 1) == (start2, n2)
 
 
+def linux() -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
+
+
 def test_the_peak_is_the_programs_own(watch: Watch, ends: Path) -> None:
     """Not that of the one which started it, which is what getrusage(2) says."""
     memory = mmap.mmap(-1, 200 << 20)
@@ -150,7 +157,9 @@ def test_the_peak_is_the_programs_own(watch: Watch, ends: Path) -> None:
     large, small = (check(watch, start(ends, "touch", size)).peak * mmap.PAGESIZE for size in ("64", "0"))
     memory.close()
     assert 64 << 20 <= large < 128 << 20
-    assert 0 < small < 32 << 20
+    assert small < 32 << 20
+    # before that, what did not exceed the one which started it is not known
+    assert small > 0 or linux() < (6, 16)
 
 
 def test_no_exec_no_end(watch: Watch) -> None:
