@@ -44,7 +44,7 @@ test-packages: root ## build packages and try them on clean releases: a part of 
 	@exec $(PYTEST) tests/packages
 
 .PHONY: test-matrix
-test-matrix: root ## the main job on every kernel of the matrix, emulated; test takes the oldest only
+test-matrix: root ## main job and kernel tests on every kernel of the matrix, emulated; test takes the oldest
 	@packaging/bootstrap test
 	@exec $(PYTEST) --all-kernels tests/matrix
 

@@ -24,7 +24,7 @@ class Kernel:
     series: str
 
 
-# README.md names each; a test compares.
+# README.md has each; a test compares.
 KERNELS = (
     Kernel("bookworm", "6.1"),
     Kernel("trixie", "6.12"),

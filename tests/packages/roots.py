@@ -23,10 +23,12 @@ LOCKS = ("requirements", "requirements-package")
 
 @dataclass(frozen=True)
 class Release:
-    """A release, and which of the libraries that the project needs it has itself."""
+    """A release, its versions, and which of the libraries that the project needs it has itself."""
 
     suite: str
     tag: str
+    systemd: str
+    bcc: str
     python: str
     has: frozenset[str]
 
@@ -41,9 +43,10 @@ class Release:
         return "amd64" if self.carries else "all"
 
 
+# README.md has each; a test compares.
 RELEASES = (
-    Release("bookworm", "deb12", "3.11", frozenset({"dbus-next"})),
-    Release("trixie", "deb13", "3.13", frozenset({"dbus-next", "pydantic"})),
+    Release("bookworm", "deb12", "252", "0.26", "3.11", frozenset({"dbus-next"})),
+    Release("trixie", "deb13", "257", "0.31", "3.13", frozenset({"dbus-next", "pydantic"})),
 )
 
 

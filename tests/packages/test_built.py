@@ -24,6 +24,14 @@ def tool(built: Built, layers: Path, script: str) -> str:
     return in_root(Path(both), layer, "bash", "-euc", f"cd /opt/packages; {script}")
 
 
+def test_the_release_has_these_versions(built: Built) -> None:
+    """Which the README says it is tried with."""
+    policy = in_root(built.root, built.layer, "apt-cache", "policy", "systemd", "python3-bpfcc", "python3")
+    versions = re.findall(r"^  Candidate: (?:\d+:)?(\d+(?:\.\d+)?)", policy, re.MULTILINE)
+    release = built.release
+    assert [versions[0].partition(".")[0], *versions[1:]] == [release.systemd, release.bcc, release.python]
+
+
 def test_both_formats_are_there(built: Built) -> None:
     names = {path.name for path in built.packages.iterdir()}
     assert {built.deb(), built.deb("99.0.0"), built.rpm} <= names
