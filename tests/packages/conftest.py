@@ -19,7 +19,16 @@ from tests.system.storm import Storm
 
 __all__ = ["layers"]
 
-NEWER = "99.0.0"
+
+def _version() -> str:
+    found: dict[str, str] = {}
+    exec((REPOSITORY / "execwatchd/__init__.py").read_text(), found)
+    return found["__version__"]
+
+
+VERSION = _version()
+# As long, and of the same date: only its text tells Python that this one's bytecode isn't the newer one's.
+NEWER = f"9{VERSION[1:]}"
 _NOT_SOURCES = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
 
 BUILD = """
@@ -40,9 +49,10 @@ mkdir -p /opt/again
 cp /again/dist/* /opt/again/
 """
 BUILD_NEWER = f"""
-export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
+export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels SOURCE_DATE_EPOCH=1700000000
 cd /src
 sed -i 's/^__version__ = .*/__version__ = "{NEWER}"/' execwatchd/__init__.py
+echo '# newer' >>contrib/execwatchd.toml
 sed -i '2i ## {NEWER} (2030-01-01)\\n\\n- Newer.\\n' CHANGELOG.md
 make --silent packages
 cp dist/* /opt/packages/
@@ -56,26 +66,18 @@ class Built:
     release: Release
     root: Path
     layer: Path
-    version: str
 
     @property
     def packages(self) -> Path:
         return self.layer / "upper/opt/packages"
 
-    def deb(self, version: str = "") -> str:
+    def deb(self, version: str = VERSION) -> str:
         release = self.release
-        return f"execwatchd_{version or self.version}-1~{release.tag}_{release.architecture}.deb"
+        return f"execwatchd_{version}-1~{release.tag}_{release.architecture}.deb"
 
-    @property
-    def rpm(self) -> str:
+    def rpm(self, version: str = VERSION) -> str:
         architecture = {"all": "noarch", "amd64": "x86_64"}[self.release.architecture]
-        return f"execwatchd-{self.version}-1.{self.release.tag}.{architecture}.rpm"
-
-
-def _version() -> str:
-    found: dict[str, str] = {}
-    exec((REPOSITORY / "execwatchd/__init__.py").read_text(), found)
-    return found["__version__"]
+        return f"execwatchd-{version}-1.{self.release.tag}.{architecture}.rpm"
 
 
 @pytest.fixture(scope="session", params=RELEASES, ids=lambda release: str(release.suite))
@@ -86,7 +88,7 @@ def built(request: pytest.FixtureRequest, layers: Path) -> Built:
     shutil.copytree(REPOSITORY, source, ignore=_NOT_SOURCES)
     shutil.copytree(roots.wheels(release), layer / "upper/wheels")
     in_root(root, layer, "bash", "-euc", BUILD + BUILD_AGAIN + BUILD_NEWER)
-    return Built(release, root, layer, _version())
+    return Built(release, root, layer)
 
 
 @pytest.fixture

@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A package's life on a clean release: installed, used, upgraded, removed, installed again, purged."""
 
-import time
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.conftest import our_programs, programs_of
-from tests.packages.conftest import NEWER, Built
+from tests.packages.boxes import (
+    ACCOUNTS,
+    CONFIG,
+    UNIT,
+    apt,
+    changed,
+    last_line,
+    satisfy,
+    tree,
+    upgrade_in_a_storm,
+)
+from tests.packages.conftest import NEWER, VERSION, Built
+from tests.packages.roots import in_root
 from tests.system import storm as storms
 from tests.system.harness import Box, wait_until
 from tests.system.storm import ONLY_STORM, Storm, arrived, at_rest
 
-UNIT = "execwatchd.service"
-MANAGER = ("org.execwatch1", "/org/execwatch1", "org.execwatch1.Manager")
-CONFIG = "/etc/execwatchd/execwatchd.toml"
 # what the test put there itself, as an administrator does
 THEIRS = {"/etc/execwatchd", f"{CONFIG}.d", f"{CONFIG}.d/storm.toml"}
 ENABLED = {
@@ -22,44 +32,39 @@ ENABLED = {
 }
 STATE = {"/var/lib/execwatchd", *(f"/var/lib/execwatchd/{name}.json" for name in ("configuration", "state"))}
 DPKG = {"/var/lib/dpkg/info/execwatchd.list", "/var/lib/dpkg/info/execwatchd.postrm"}
-
-
-def apt(box: Box, *arguments: str) -> str:
-    """Offline: the box has no network, and the distribution's packages wait in apt's cache."""
-    options = ("-qqy", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", "-o", "APT::Sandbox::User=root")
-    command = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options, *arguments)
-    done = box.run(*command, timeout=600)
-    return done.stdout + done.stderr
+FIND_TRACES = "find / -xdev -path /opt/packages -prune -o -path '*execwatch*' -print"
 
 
 def traces(box: Box) -> set[str]:
     """Every file that bears our name, except the packages themselves."""
-    shown = box.shell("find / -xdev -path /opt/packages -prune -o -path '*execwatch*' -print").stdout
-    return set(shown.splitlines())
+    return set(box.shell(FIND_TRACES).stdout.splitlines())
 
 
 def test_the_life_of_a_package(built: Built, clean: Callable[[str], Box], storm: Storm) -> None:
     box = clean(ONLY_STORM)
+    satisfy(box, built.deb())
+    before = tree(box)
     assert traces(box) == THEIRS
     install(box, built)
     use(box, storm)
     upgrade(box, built, storm)
+    reinstall(box, built)
     remove(box)
     install_again(box, built)
     purge(box)
+    assert changed(before, tree(box)) == ACCOUNTS
     install_where_policy_forbids_a_start(box, built)
 
 
 def install(box: Box, built: Built) -> None:
-    # polkitd is recommended; apt would bring everything that it recommends itself
-    said = apt(box, "install", f"/opt/packages/{built.deb()}", "polkitd")
+    said = apt(box, "install", f"/opt/packages/{built.deb()}")
     assert "rror" not in said, said
     assert box.show(UNIT, "ActiveState") == "active"
     assert box.systemctl("is-enabled", UNIT).stdout == "enabled\n"
     assert {"org.execwatch1.manage", "org.execwatch1.read"} <= set(box.run("pkaction").stdout.split())
     assert "execwatchd: Executions were not recorded" in box.run("journalctl", "--list-catalog").stdout
     for program in ("execwatchd", "execwatchctl"):
-        assert box.run(program, "--version", uid=65534).stdout.split()[1] == built.version
+        assert box.run(program, "--version", uid=65534).stdout.split()[1] == VERSION
     assert box.run("dpkg", "--verify", "execwatchd").stdout == ""
     assert box.shell("find /usr/lib/execwatchd -name '*.pyc' | wc -l").stdout != "0\n"
 
@@ -76,40 +81,37 @@ def use(box: Box, storm: Storm) -> None:
 
 
 def upgrade(box: Box, built: Built, storm: Storm) -> None:
-    """The older daemon's execs and the newer one's, and those between, are there once each."""
-    before = box.show(UNIT, "MainPID")
-    running = storm.start("upgrade", 1_000_000, pause_us=500)
-    try:
-        apt(box, "install", f"/opt/packages/{built.deb(NEWER)}")
-        assert running.poll() is None
-        time.sleep(0.5)  # so that the newer daemon sees some too
-    finally:
-        running.terminate()
-        running.wait()
-    total = at_rest(box)
-    found = arrived(box, "upgrade")
-    assert found == dict.fromkeys(range(len(found)), 1)
-    assert total["Lost"] == 0
-    matches = ("-u", UNIT, f"EXECWATCH_UID={storms.UID}", "--output-fields=_PID")
-    assert {entry["_PID"] for entry in box.journal(*matches)} == {before, box.show(UNIT, "MainPID")}
-    assert f'"{NEWER}"' in box.busctl("get-property", *MANAGER, "Version").stdout
+    """With a configuration that the administrator changed, and a newer one in the package."""
+    box.shell(f"echo '# changed' >>{CONFIG}")
+    newer, keep = f"/opt/packages/{built.deb(NEWER)}", ("-o", "Dpkg::Options::=--force-confold")
+    upgrade_in_a_storm(box, storm, lambda: apt(box, *keep, "install", newer))
     assert box.call("GetMessage", "u", str(storms.UID)).stdout == 's "Hi from a package!"\n'
+    assert last_line(box, CONFIG) == "# changed"
+    assert last_line(box, f"{CONFIG}.dpkg-dist") == "# newer"
+
+
+def reinstall(box: Box, built: Built) -> None:
+    """The program stays attached, as over an upgrade."""
+    before, held = box.show(UNIT, "MainPID"), programs_of(box.main_pid(UNIT))
+    apt(box, "install", "--reinstall", f"/opt/packages/{built.deb(NEWER)}")
+    assert box.show(UNIT, "MainPID") not in {before, "0"}
+    assert programs_of(box.main_pid(UNIT)) == held
+    assert last_line(box, CONFIG) == "# changed"
 
 
 def remove(box: Box) -> None:
-    box.shell(f"echo '# changed' >>{CONFIG}")
     held = programs_of(box.main_pid(UNIT))
     assert len(held) == 2
     apt(box, "remove", "execwatchd")
     wait_until(lambda: not held & our_programs(), "no program of ours in the kernel")
     assert box.show(UNIT, "LoadState") == "not-found"
-    assert traces(box) == THEIRS | {CONFIG} | STATE | ENABLED | DPKG
+    assert traces(box) == THEIRS | {CONFIG, f"{CONFIG}.dpkg-dist"} | STATE | ENABLED | DPKG
 
 
 def install_again(box: Box, built: Built) -> None:
     apt(box, "install", f"/opt/packages/{built.deb(NEWER)}")
     assert box.show(UNIT, "ActiveState") == "active"
-    assert box.shell(f"tail -n1 {CONFIG}").stdout == "# changed\n"
+    assert last_line(box, CONFIG) == "# changed"
     assert box.call("GetMessage", "u", str(storms.UID)).stdout == 's "Hi from a package!"\n'
 
 
@@ -124,3 +126,21 @@ def install_where_policy_forbids_a_start(box: Box, built: Built) -> None:
     apt(box, "install", f"/opt/packages/{built.deb()}")
     assert box.show(UNIT, "ActiveState") == "inactive"
     assert box.systemctl("is-enabled", UNIT).stdout == "enabled\n"
+
+
+def test_without_a_systemd_that_runs(built: Built, layers: Path) -> None:
+    """As in an image that is being made: it brings all it needs, starts at boot, and goes without a trace."""
+    layer = layers / f"{built.release.suite}-image"
+    shutil.copytree(built.packages, layer / "upper/opt/packages")
+
+    def run(script: str) -> str:
+        return in_root(built.root, layer, "bash", "-euc", script)
+
+    run(f"apt-get -qqy --no-install-recommends install /opt/packages/{built.deb()}")
+    link = layer / "upper/etc/systemd/system/multi-user.target.wants" / UNIT
+    assert link.readlink().name == UNIT
+    assert run("getent passwd execwatchd")
+    assert run("execwatchd --version") == f"execwatchd {VERSION}\n"
+    run("apt-get -qqy purge execwatchd")
+    assert not link.is_symlink()
+    assert run(FIND_TRACES) == ""
