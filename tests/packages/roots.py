@@ -18,6 +18,7 @@ from tests.system.harness import BOX, REPOSITORY
 CACHE = Path("/var/cache/execwatchd-tests")
 SYSTEM = "systemd,systemd-sysv,dbus"
 BUILDING = ("make", "python3-venv")
+OTHER_FORMAT = "rpm"
 LOCKS = ("requirements", "requirements-package")
 
 
@@ -59,7 +60,8 @@ def dependencies() -> list[str]:
 
 def root(release: Release) -> Path:
     """A minimal system; the packages that the tests install later wait in its apt's cache."""
-    download = f"apt-get install -qqy --download-only {' '.join([*dependencies(), *BUILDING])}"
+    wanted = " ".join([*dependencies(), *BUILDING, OTHER_FORMAT])
+    download = f"apt-get install -qqy --download-only {wanted}"
     options = ("--skip=cleanup/apt", f'--customize-hook=chroot "$1" {download}')
     return _root(release.suite, release.suite, SYSTEM, *options)
 
