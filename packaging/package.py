@@ -121,13 +121,21 @@ def build(form: str, vendored: list[str]) -> None:
         sys.exit(f"execwatchd: nfpm: {done.stderr or done.stdout}")
 
 
-def main() -> None:
-    os.umask(0o022)
-    shutil.rmtree(BUILD, ignore_errors=True)
+def empty() -> None:
+    if BUILD.exists():
+        shutil.rmtree(BUILD)
     BUILD.mkdir(parents=True)
     DIST.mkdir(exist_ok=True)
     for old in (*DIST.glob("*.deb"), *DIST.glob("*.rpm")):
         old.unlink()
+
+
+def main() -> None:
+    os.umask(0o022)
+    try:
+        empty()
+    except PermissionError:
+        sys.exit("execwatchd: build or dist is another user's: run it with sudo, or sudo make clean first")
     vendored = [library for library in host.requirements() if not host.has(library)]
     for form in ("deb", "rpm"):
         build(form, vendored)

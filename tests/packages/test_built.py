@@ -81,6 +81,25 @@ def test_built_twice_they_have_the_same_bytes(built: Built) -> None:
         assert (again / name).read_bytes() == (built.packages / name).read_bytes()
 
 
+def test_another_user_is_told_what_to_do(built: Built, layers: Path) -> None:
+    """Root has built there before, has only run it, or something is missing."""
+    script = """
+nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@" 2>&1 || :; }
+cd /src
+nobody make --silent packages | head -n1
+rm .venv/.stamp-package
+nobody make --silent packages | head -n1
+dpkg --force-depends --remove python3-venv >/dev/null
+nobody packaging/bootstrap package
+"""
+    lower, layer = Path(f"{built.layer}/upper:{built.root}"), layers / f"{built.release.suite}-user"
+    assert in_root(lower, layer, "bash", "-euc", script).splitlines() == [
+        "execwatchd: build or dist is another user's: run it with sudo, or sudo make clean first",
+        "execwatchd: /src/.venv is another user's: run it with sudo, or sudo make clean first",
+        "execwatchd: installing python3-venv needs root: run it with sudo",
+    ]
+
+
 @pytest.mark.parametrize("form", ["deb", "rpm"])
 def test_a_package_has_what_make_install_lays(built: Built, layers: Path, form: str) -> None:
     listed = in_root(built.root, built.layer, "/usr/bin/python3", "-Ic", LIST, *built.release.carries)
