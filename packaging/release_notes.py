@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""CHANGELOG.md, and the same for Debian's tools."""
+"""release_notes.py VERSION: whether CHANGELOG.md tells of it. Also the same changelog for Debian's tools."""
 
 import os
 import re
 import subprocess
+import sys
 import textwrap
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,3 +67,20 @@ def _debian(release: Release, revision: str, maintainer: str, made: datetime) ->
     )
     heading = f"execwatchd ({release.version}-{revision}) unstable; urgency=medium"
     return f"{heading}\n\n{chr(10).join(changes)}\n\n -- {maintainer}  {format_datetime(made)}\n"
+
+
+def refusal(text: str, version: str) -> str:
+    """Why a changelog doesn't make a release of this version, or nothing."""
+    heading = next((line for line in text.splitlines() if line.startswith("## ")), "nothing")
+    try:
+        newest = next(iter(releases(text)), None)
+    except ValueError as error:  # a 30th of February
+        return f"a date in CHANGELOG.md: {error}"
+    if newest is None or newest.made is None or heading != f"## {version} ({newest.made.date()})":
+        return f"CHANGELOG.md begins with '{heading}', not with '## {version} ({datetime.now(UTC).date()})'"
+    return "" if newest.changes else f"CHANGELOG.md tells of no change in {version}"
+
+
+if __name__ == "__main__":
+    said = refusal((ROOT / "CHANGELOG.md").read_text(), sys.argv[1])
+    sys.exit(f"execwatchd: {said}" if said else 0)

@@ -25,7 +25,8 @@ def checkout(tmp_path: Path) -> Path:
     """A small project whose version 1.1.0 has been released."""
     (tmp_path / "packaging").mkdir()
     (tmp_path / "execwatchd").mkdir()
-    shutil.copy(REPOSITORY / "packaging/release", tmp_path / "packaging/release")
+    for name in ("release", "release_notes.py"):
+        shutil.copy(REPOSITORY / "packaging" / name, tmp_path / "packaging" / name)
     (tmp_path / "Makefile").write_text(MAKEFILE)
     (tmp_path / ".gitignore").write_text("/dist/\n")
     (tmp_path / PLACE).write_text('"""x"""\n\n__version__ = "1.1.0"\n')
@@ -71,11 +72,32 @@ def test_a_version_that_is_none_or_not_in_the_changelog(checkout: Path, version:
     assert '"1.1.0"' in (checkout / PLACE).read_text()
 
 
-def test_a_version_without_a_date(checkout: Path) -> None:
-    (checkout / "CHANGELOG.md").write_text(CHANGELOG.replace("2030-01-02", "unreleased"))
+@pytest.mark.parametrize(
+    ("changelog", "said"),
+    [
+        (CHANGELOG.replace("2030-01-02", "unreleased"), "CHANGELOG.md begins with '## 1.2.0 (unreleased)'"),
+        (CHANGELOG.replace("2030-01-02", "soon"), "CHANGELOG.md begins with '## 1.2.0 (soon)'"),
+        (CHANGELOG.replace("2030-01-02", "2030-02-30"), "a date in CHANGELOG.md: day is out of range"),
+        (CHANGELOG.replace("- New.\n", ""), "CHANGELOG.md tells of no change in 1.2.0"),
+        ("# Changelog\n", "CHANGELOG.md begins with 'nothing'"),
+    ],
+)
+def test_a_changelog_that_tells_of_no_release(checkout: Path, changelog: str, said: str) -> None:
+    (checkout / "CHANGELOG.md").write_text(changelog)
     done = release(checkout, "1.2.0")
     assert done.returncode == 1
-    assert "CHANGELOG.md begins with '## 1.2.0 (unreleased)'" in done.stderr
+    assert said in done.stderr
+    assert '"1.1.0"' in (checkout / PLACE).read_text()
+
+
+def test_a_build_that_fails_leaves_the_version(checkout: Path) -> None:
+    before = (checkout / PLACE).read_bytes()
+    (checkout / "Makefile").write_text("packages:\n\tfalse\n")
+    git(checkout, "commit", "--quiet", "-m", "y", "Makefile")
+    done = release(checkout, "1.2.0")
+    assert done.returncode == 2
+    assert f"not built, and {PLACE} is as it was" in done.stderr
+    assert (checkout / PLACE).read_bytes() == before
 
 
 @pytest.mark.parametrize(("version", "said"), [("1.1.0", "has been released"), ("1.0.9", "is older than")])
