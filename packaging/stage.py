@@ -50,7 +50,7 @@ def manifest(prefix: str, vendored: Collection[str] | None = None) -> dict[str, 
 
     `vendored` names what of the locked dependencies is carried: all, or these with what they need.
     """
-    carried = locked() if vendored is None else _with_requirements(vendored)
+    carried = locked() if vendored is None else with_requirements(vendored)
     files = {target: File(_content(source, prefix)) for source, target in _sources(prefix, carried)}
     lib = f"{prefix}/lib/execwatchd"
     for directory, name, module in (
@@ -121,16 +121,16 @@ def locked() -> list[str]:
     return re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE)
 
 
-def _with_requirements(names: Collection[str]) -> set[str]:
+def with_requirements(names: Collection[str]) -> set[str]:
     """These, and what of the locked ones they need."""
     needed = set(names)
     for name in names:
-        required = {re.split(r"[^\w-]", text)[0].lower() for text in _distribution(name).requires or ()}
-        needed |= _with_requirements(required & set(locked()))
+        required = {re.split(r"[^\w-]", text)[0].lower() for text in distribution(name).requires or ()}
+        needed |= with_requirements(required & set(locked()))
     return needed
 
 
-def _distribution(name: str) -> metadata.Distribution:
+def distribution(name: str) -> metadata.Distribution:
     found = list(metadata.distributions(name=name, path=[str(SITE)]))
     if len(found) != 1:
         sys.exit(f"execwatchd: {name} is not in {SITE}: run packaging/bootstrap run")
@@ -140,7 +140,7 @@ def _distribution(name: str) -> metadata.Distribution:
 def _vendored(names: Collection[str], target: str) -> Iterator[tuple[Path, str]]:
     """Dependencies out of the private environment, with their licences."""
     for name in sorted(names):
-        for file in _distribution(name).files or ():
+        for file in distribution(name).files or ():
             own = file.parts[0].endswith(".dist-info") and file.name in {"RECORD", "INSTALLER", "REQUESTED"}
             if file.parts[0] != ".." and "__pycache__" not in file.parts and not own:
                 yield SITE / file, f"{target}/{file}"
