@@ -20,6 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / f".venv/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 CONFIG = "/etc/execwatchd/execwatchd.toml"
+# What whole directories are made of; editors and patches leave other things in them.
+KINDS = {".c", ".conf", ".h", ".py", ".service", ".timer", ".xml"}
 
 # The daemon's own, and what the distribution's interpreter has: -I leaves out PYTHONPATH, the user's packages
 # and the current directory.
@@ -72,8 +74,7 @@ def _sources(prefix: str, vendored: Collection[str]) -> Iterator[tuple[Path, str
     yield units / "execwatchd.sysusers", f"{prefix}/lib/sysusers.d/execwatchd.conf"
     yield units / "execwatchd.catalog", f"{prefix}/lib/systemd/catalog/execwatchd.catalog"
     # not below share/doc, which minimal systems leave out
-    for drop_in in sorted((units / "execwatchd.service.d").iterdir()):
-        yield drop_in, f"{share}/execwatchd/execwatchd.service.d/{drop_in.name}"
+    yield from _tree(units / "execwatchd.service.d", f"{share}/execwatchd/execwatchd.service.d")
     yield units / "journald@execwatchd.conf", f"{share}/execwatchd/journald@execwatchd.conf"
     yield from _tree(units / "fleet", f"{share}/execwatchd/fleet")
     yield ROOT / "contrib/execwatchd.toml", CONFIG
@@ -91,8 +92,10 @@ def _sources(prefix: str, vendored: Collection[str]) -> Iterator[tuple[Path, str
 def _documentation(share: str) -> Iterator[tuple[Path, str]]:
     for page in sorted((ROOT / "docs/man").glob("*.[1-8]")):
         yield page, f"{share}/man/man{page.suffix[1]}/{page.name}"
-    for page in sorted([*ROOT.glob("README.md"), *ROOT.glob("CHANGELOG.md"), *ROOT.glob("docs/*.md")]):
-        yield page, f"{share}/doc/execwatchd/{page.name}"
+    for name in ("README.md", "CHANGELOG.md", "SECURITY.md"):
+        yield ROOT / name, f"{share}/doc/execwatchd/{name}"
+    for page in sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("docs/benchmarks/*.svg")]):
+        yield page, f"{share}/doc/execwatchd/{page.relative_to(ROOT / 'docs')}"
     for source, target in (
         ("execwatchctl.bash", "bash-completion/completions/execwatchctl"),
         ("_execwatchctl", "zsh/site-functions/_execwatchctl"),
@@ -103,7 +106,7 @@ def _documentation(share: str) -> Iterator[tuple[Path, str]]:
 
 def _tree(source: Path, target: str) -> Iterator[tuple[Path, str]]:
     for path in sorted(source.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+        if path.suffix in KINDS and not path.name.startswith(".") and path.is_file():
             yield path, f"{target}/{path.relative_to(source)}"
 
 
@@ -150,6 +153,9 @@ def _content(source: Path, prefix: str) -> bytes:
     content = source.read_bytes()
     if source.parent == ROOT / "docs/man":
         content = content.replace(b"/usr/share/execwatchd", f"{prefix}/share/execwatchd".encode())
+    if source == ROOT / "README.md":  # what is installed is beside it, or not a page to link to
+        content = re.sub(rb"\[([^\]]+)\]\((?:docs/man/[^)]+|C[A-Z]+\.md)\)", rb"\1", content)
+        content = content.replace(b"](docs/", b"](")
     if source.name == "execwatchd.service":
         content = content.replace(b"/usr/sbin/execwatchd", f"{prefix}/sbin/execwatchd".encode())
     return content

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Installing, installing again and uninstalling below a DESTDIR."""
 
+import re
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -13,6 +15,7 @@ CONFIG = "etc/execwatchd/execwatchd.toml"
 RECORD = "usr/local/lib/execwatchd/installed"
 
 Snapshot = dict[str, tuple[int, bytes]]
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 def run(verb: str, destdir: Path, prefix: str) -> subprocess.CompletedProcess[str]:
@@ -118,3 +121,36 @@ def test_what_is_not_installed_cannot_be_uninstalled(tmp_path: Path) -> None:
     done = run("uninstall", tmp_path, "/usr")
     assert done.returncode == 1
     assert "not installed" in done.stderr
+
+
+def test_what_lies_about_is_not_installed(tmp_path: Path) -> None:
+    for name in ("execwatchd", "bpf", "contrib", "docs", "packaging"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
+    for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", ".venv"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    before = listed(tmp_path)
+    for name in (
+        "execwatchd/daemon.py.orig",
+        "execwatchd/.daemon.py",
+        "bpf/execwatch.c~",
+        "docs/man/x.8.rej",
+    ):
+        (tmp_path / name).write_text("")
+    drop_ins = tmp_path / "contrib/systemd/execwatchd.service.d"
+    (drop_ins / "failures.conf.orig").write_text("")
+    assert listed(tmp_path) == before
+
+
+def listed(checkout: Path) -> str:
+    command = ("/usr/bin/python3", "-I", checkout / "packaging/stage.py", "list")
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_links_of_what_is_installed_lead_somewhere(tmp_path: Path) -> None:
+    stage("install", tmp_path)
+    pages = sorted((tmp_path / "usr/local/share/doc/execwatchd").glob("*.md"))
+    assert len(pages) == 8
+    links = {(page.name, link) for page in pages for link in LINK.findall(page.read_text())}
+    assert ("README.md", "fleets.md") in links
+    assert ("benchmarks.md", "benchmarks/cpu.svg") in links
+    assert [(page, link) for page, link in links if not (pages[0].parent / link).exists()] == []
