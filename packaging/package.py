@@ -76,7 +76,7 @@ def depends(form: str, vendored: list[str]) -> Iterator[str]:
         yield relation("python3", ">=", host.python())
         yield relation("python3", "<", f"{major}.{int(minor) + 1}")
         # what compiled libraries may be linked with, by the rules for wheels
-        yield from ("libc6 (>= 2.28)", "libgcc-s1 (>= 3.0)", "libstdc++6 (>= 8)")
+        yield from ("libc6 (>= 2.28)", "libgcc-s1 (>= 4.2)", "libstdc++6 (>= 8)")
 
 
 def contents(tree: Path, listed: dict[str, File], made: str) -> Iterator[Description]:

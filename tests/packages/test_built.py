@@ -8,7 +8,7 @@ import pytest
 
 from tests.packages import roots
 from tests.packages.conftest import NEWER, Built
-from tests.packages.roots import in_root
+from tests.packages.roots import in_root, run
 
 DOC = "/usr/share/doc/execwatchd"
 # Each format has its own places for these, and a package no record of its own.
@@ -49,6 +49,12 @@ PROMISED = """
 /usr/share/polkit-1/actions/org.execwatch1.policy
 /usr/share/zsh/site-functions/_execwatchctl
 """
+# The newest symbols of the versions that a package with compiled libraries depends on.
+LINKED: dict[str, dict[str, tuple[int, ...]]] = {
+    "libc6 (>= 2.28)": {"GLIBC": (2, 28)},
+    "libgcc-s1 (>= 4.2)": {"GCC": (4, 2, 0)},
+    "libstdc++6 (>= 8)": {"GLIBCXX": (3, 4, 25), "CXXABI": (1, 3, 11)},
+}
 LIST = """
 import sys
 sys.path.insert(0, "/src/packaging")
@@ -131,6 +137,20 @@ def test_what_is_carried_is_what_the_release_does_not_have(built: Built, layers:
         assert (f"python3-{library} (" in depends) == (library in built.release.has)
     assert bool(carried) == ("python3 (<<" in depends)
     assert tool(built, layers, f"dpkg-deb --field {built.deb()} Recommends") == "polkitd\n"
+
+
+def test_compiled_libraries_find_the_symbols_that_they_need(built: Built, layers: Path) -> None:
+    depends = tool(built, layers, f"dpkg-deb --field {built.deb()} Depends")
+    assert {*LINKED} <= {*depends.strip().split(", ")}
+    offered = {name: version for versions in LINKED.values() for name, version in versions.items()}
+    site = built.layer / f"upper/src/.venv/lib/python{built.release.python}/site-packages"
+    packed = "\n".join(files_of_the_deb(built, layers))
+    compiled = re.findall(r"/vendor/(.+\.so)$", packed, re.MULTILINE)
+    assert {path.split("/")[0] for path in compiled} >= {"re2"}
+    for path in compiled:
+        symbols = run("objdump", "--dynamic-syms", str(site / path))
+        for name, version in re.findall(r"\((GLIBC|GLIBCXX|CXXABI|GCC)_([\d.]+)\)", symbols):
+            assert tuple(map(int, version.split("."))) <= offered[name], (path, name, version)
 
 
 def test_lintian_finds_nothing(built: Built, layers: Path) -> None:
