@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 SHORT = {"debian": "deb", "fedora": "fc"}
 
+# A library's package in Debian, if not python3- and its name, and how many numbers its version lacks there.
+ELSEWHERE = {"google-re2": ("python3-re2", 2)}
+
 Version = tuple[int, ...]
 
 
@@ -59,25 +62,31 @@ def bounds(relations: list[tuple[str, Version]]) -> list[tuple[str, Version]]:
     return found
 
 
+def package(library: str, form: str) -> tuple[str, list[tuple[str, Version]]]:
+    """A library's own package in a format, and the bounds of its version."""
+    name, lacks = (form == "deb" and ELSEWHERE.get(library)) or (f"python3-{library}", 0)
+    return name, [(sign, wanted[lacks:]) for sign, wanted in bounds(requirements()[library])]
+
+
 def has(library: str) -> bool:
     """Whether this release's package of a Python library is one that the project can use."""
-    available = _available(f"python3-{library}")
+    name, wanted = package(library, "deb" if shutil.which("apt-cache") else "rpm")
+    available = _available(name)
     return available is not None and all(
-        available >= wanted if relation == ">=" else available < wanted
-        for relation, wanted in bounds(requirements()[library])
+        available >= bound if sign == ">=" else available < bound for sign, bound in wanted
     )
 
 
-def _available(package: str) -> Version | None:
+def _available(name: str) -> Version | None:
     """The version that the distribution's package manager would install."""
     if shutil.which("apt-cache"):
         if not re.search(r"^  Candidate: \d", _output("apt-cache", "policy", "python3-bpfcc"), re.MULTILINE):
             sys.exit("execwatchd: apt-cache knows no packages: run apt-get update")
         found = re.search(
-            r"^  Candidate: (?:\d+:)?(\d\S*)", _output("apt-cache", "policy", package), re.MULTILINE
+            r"^  Candidate: (?:\d+:)?(\d\S*)", _output("apt-cache", "policy", name), re.MULTILINE
         )
         return version(found[1]) if found else None
-    shown = _output("dnf", "repoquery", "--quiet", "--latest-limit=1", "--queryformat=%{version}\n", package)
+    shown = _output("dnf", "repoquery", "--quiet", "--latest-limit=1", "--queryformat=%{version}\n", name)
     return version(shown.split()[0]) if shown.split() else None
 
 

@@ -63,10 +63,10 @@ def depends(form: str, vendored: list[str]) -> Iterator[str]:
             return f"{name} {sign} {wanted}"
         return f"{name} ({'<<' if sign == '<' else sign} {wanted}{'~' if sign == '<' else ''})"
 
-    for library, relations in host.requirements().items():
-        if library not in vendored:
-            for sign, wanted in host.bounds(relations):
-                yield relation(f"python3-{library}", sign, ".".join(map(str, wanted)))
+    for library in sorted(host.requirements().keys() - vendored):
+        name, bounds = host.package(library, form)
+        for sign, wanted in bounds:
+            yield relation(name, sign, ".".join(map(str, wanted)))
     if not vendored:
         yield relation("python3", ">=", "3.11")
     elif form == "rpm":
