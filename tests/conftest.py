@@ -66,7 +66,8 @@ def nothing_left_attached() -> Iterator[None]:
         return
     before = our_programs()
     yield
-    for _ in range(50):  # the kernel frees a closed program a grace period later
+    # the kernel frees a closed program a grace period later, and one that is emulated takes its time
+    for _ in range(300):
         left = our_programs() - before
         left -= held_in_others_boxes() if left else set()
         if not left:

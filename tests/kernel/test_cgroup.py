@@ -92,6 +92,8 @@ def test_the_paths_of_a_daemon_in_a_cgroup_namespace(top: Path, runner: Runner, 
     (top / "root").mkdir()
     (top / "other").mkdir()
     inside, outside = (runner.start("execve", target, "x").ready() for _ in range(2))
+    # before there is a namespace: with nsdelegate, nothing gets into one from inside
+    (top / "root/cgroup.procs").write_text(str(inside.pid))
     (top / "other/cgroup.procs").write_text(str(outside.pid))
     full = cgroup_of(outside.pid)
 
