@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from execwatchd.ctl.ports import Entry
+from execwatchd.ctl.ports import Entry, integer
 from execwatchd.kinds import Kind
 
 PREFIX = "EXECWATCH_"
@@ -46,10 +46,7 @@ class Event:
 
     def number(self, name: str) -> int | None:
         """The field as an integer, or None where it is absent or none."""
-        try:
-            return int(self.fields[name])
-        except (KeyError, ValueError):
-            return None
+        return integer(self.fields.get(name))
 
     def raw(self, name: str) -> bytes:
         """The field's bytes, empty where it is absent."""
@@ -110,6 +107,6 @@ def event(entry: Entry) -> Event | None:
 
 def _happened(entry: Entry, fields: Mapping[str, bytes]) -> int:
     """The exec's own time: journald's stamp, less what the record waited in the ring."""
-    stamp = fields.get("TIMESTAMP", b"")
-    waited = entry.monotonic - int(stamp) // 1000 if stamp.isdigit() else 0
+    stamp = integer(fields.get("TIMESTAMP"))
+    waited = 0 if stamp is None else entry.monotonic - stamp // 1000
     return entry.realtime - waited if 0 < waited < entry.realtime else entry.realtime

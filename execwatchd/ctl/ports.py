@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the commands need of the daemon and of the journal, so that tests can stand in for both."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -68,6 +69,14 @@ class Entry(NamedTuple):
     fields: Mapping[str, bytes]
 
 
+_is_number = re.compile(rb"-?[0-9]{1,19}").fullmatch
+
+
+def integer(raw: bytes | None) -> int | None:
+    """A field's integer of 64 bits, as the daemon writes them; of what others wrote there, None."""
+    return int(raw) if raw and _is_number(raw) else None
+
+
 class Source(NamedTuple):
     """Which journal to read: a directory, one namespace, or by default the host's own and ours."""
 
@@ -95,8 +104,8 @@ class Query:
 
     def accepts(self, entry: Entry) -> bool:
         """What the clauses can't say; an entry that is no end is accepted."""
-        ran = entry.fields.get("EXECWATCH_RUN_TIME_USEC", b"")
-        return self.ran is None or not ran.isdigit() or int(ran) >= self.ran
+        ran = entry.fields.get("EXECWATCH_RUN_TIME_USEC")
+        return self.ran is None or ran is None or (integer(ran) or 0) >= self.ran
 
 
 class Journal(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from execwatchd.ctl.ports import Entry
+from execwatchd.ctl.ports import Entry, integer
 from execwatchd.kinds import Kind
 
 WINDOW = 40  # intervals that are kept
@@ -174,8 +174,7 @@ def _who(entry: Entry, *, failed: bool) -> Who:
 
 
 def _number(entry: Entry, name: str) -> int | None:
-    value = entry.fields.get(name, b"")
-    return int(value) if value.isdigit() and len(value) < 20 else None
+    return integer(entry.fields.get(name))
 
 
 def _order(who: Who) -> tuple[object, ...]:

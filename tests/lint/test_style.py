@@ -20,7 +20,7 @@ BOUNDARIES = {
     "bcc": {"execwatchd/kernel/loader.py"},
     "dbus_next": {"execwatchd/control/wire.py", "execwatchd/ctl/bus.py"},
     "re2": {"execwatchd/stream/redact.py"},
-    "systemd": {"execwatchd/notify.py", "execwatchd/ctl/journal.py"},
+    "systemd": {"execwatchd/notify.py", "execwatchd/ctl/reader.py"},
 }
 
 

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A collector's journal as systemd-journal-remote writes it, read by the tool in this process."""
+
+import io
+import json
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from execwatchd.ctl.__main__ import main
+from execwatchd.ctl.journal import open_journal
+from execwatchd.ctl.ports import Tools
+from execwatchd.ctl.terminal import Console
+from execwatchd.kinds import Kind
+from tests.fakes.ctl import EPOCH, FakeManager
+
+REMOTE = "/usr/lib/systemd/systemd-journal-remote"
+Write = Callable[[Iterable[Mapping[str, str]]], Path]
+ONE, TWO = "one", "two"
+
+
+def sent(host: str, second: int, kind: Kind = Kind.EXEC, **fields: object) -> dict[str, str]:
+    """An exec of this host, in this second after EPOCH, as its journal has it."""
+    own = f"{1 if host == ONE else 2:032x}"
+    named = {f"EXECWATCH_{name}": str(value) for name, value in fields.items() if name[0] != "_"}
+    return {
+        "__REALTIME_TIMESTAMP": str(EPOCH + second * 1_000_000),
+        "__MONOTONIC_TIMESTAMP": str((second + 1) * 1_000_000),
+        "_BOOT_ID": own,
+        "_MACHINE_ID": own,
+        "_HOSTNAME": host,
+        "_SYSTEMD_UNIT": "execwatchd.service",
+        "SYSLOG_IDENTIFIER": "execwatchd",
+        "MESSAGE_ID": kind.value,
+        "MESSAGE": f"{second}",
+        "EXECWATCH_PID": str(second + 100),
+        "EXECWATCH_UID": "0",
+        "EXECWATCH_TIMESTAMP": str((second + 1) * 1_000_000_000),
+        "EXECWATCH_CMDLINE": f"{host}-{second}",
+        **named,
+        **{name: str(value) for name, value in fields.items() if name[0] == "_"},
+    }
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(entries: Iterable[Mapping[str, str]]) -> Path:
+        """A directory with the journal of what arrived in this order."""
+        text = "\n".join("".join(f"{name}={value}\n" for name, value in one.items()) for one in entries)
+        command = (REMOTE, "-o", tmp_path / "fleet.journal", "-")
+        subprocess.run(command, input=text + "\n", text=True, check=True, capture_output=True)
+        return tmp_path
+
+    return write
+
+
+def run(*arguments: str | Path) -> list[str]:
+    """The lines that the command prints."""
+    out = io.StringIO()
+    tools = Tools(Console(out, None, colour=False), FakeManager, open_journal)  # type: ignore[arg-type]
+    assert main([str(one) for one in arguments], tools) == 0
+    return out.getvalue().splitlines()
+
+
+def shown(directory: Path, *arguments: str) -> list[dict[str, Any]]:
+    """What the log shows."""
+    return [json.loads(line) for line in run("log", "--directory", directory, "--json", *arguments)]
+
+
+def at(second: int) -> str:
+    return f"@{EPOCH // 1_000_000 + second}"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"_SOURCE_REALTIME_TIMESTAMP": "9" * 400},
+        {"TIMESTAMP": "9" * 5000},
+        {"UID": "9" * 30},
+        {"kind": Kind.EXITED, "RUN_TIME_USEC": "9" * 400, "EXIT_CODE": 1},
+        {"kind": Kind.EXITED, "PEAK_RSS_KB": "9" * 400, "EXIT_CODE": 1},
+    ],
+    ids=lambda fields: next(name for name in fields if name != "kind"),
+)
+def test_no_number_of_a_sender_ends_the_reading(write: Write, fields: dict[str, Any]) -> None:
+    directory = write([sent(ONE, 1), sent(ONE, 2, **fields), sent(ONE, 3)])
+    assert [one["cmdline"] for one in shown(directory)] == ["one-1", "one-2", "one-3"]
+    assert len(run("log", "--directory", directory)) == 3
+    assert len(run("log", "--directory", directory, "--slow", "1s")) <= 1
+    assert run("top", "--once", "--directory", directory, "--since", at(0))
