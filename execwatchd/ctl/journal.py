@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The journal as the commands read it."""
+"""The journal as the commands read it.
+
+A host's own journal is in the order of time, so that a point in time is found by bisection. A directory may
+be a collector's, where all hosts share a file in the order of arrival: after an outage one host's past stands
+behind the others' present, and behind its own after a request that was repeated. There only reading tells.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +23,7 @@ class SystemdJournal:
 
     def __init__(self, source: Source, hangup: int | None = None) -> None:
         self._source = source
+        self._in_order = source.directory is None
         self._reader = Reader(source)
         self._finder: Reader | None = None
         self._hangup = hangup
@@ -47,11 +53,12 @@ class SystemdJournal:
         realtime = self._first(query)
         while True:
             while realtime is not None:
-                if query.until is not None and realtime > query.until:
+                if self._in_order and query.until is not None and realtime > query.until:
                     return
-                entry = self._reader.entry()
-                if query.accepts(entry) and not self._doubles.has(entry, self._reader.cursor):
-                    yield entry
+                if query.covers(realtime):
+                    entry = self._reader.entry()
+                    if query.accepts(entry) and not self._doubles.has(entry, self._reader.cursor):
+                        yield entry
                 realtime = self._reader.next()
             if not query.follow:
                 return
@@ -61,7 +68,11 @@ class SystemdJournal:
 
     def skip(self, until: int) -> None:
         """`polled` goes on with what is not before this point in time, in µs since the epoch."""
-        self._reader.seek_realtime(until)
+        if self._in_order:
+            self._reader.seek_realtime(until)
+        else:  # with what is yet to arrive
+            self._reader.seek_tail()
+            self._reader.previous()
 
     def find(self, clauses: Sequence[Clause]) -> Entry | None:
         """The first entry that satisfies them, whatever is being read."""
@@ -102,21 +113,23 @@ class SystemdJournal:
             return self._oldest(query)
         if not query.lines:
             return self._reader.next()
-        return self._oldest(query) if query.since is not None and last < query.since else last
+        too_old = self._in_order and query.since is not None and last < query.since
+        return self._oldest(query) if too_old else last
 
     def _oldest(self, query: Query) -> int | None:
-        if query.since is None:
+        if query.since is None or not self._in_order:
             self._reader.seek_head()
         else:
             self._reader.seek_realtime(query.since)
         return self._reader.next()
 
     def _last(self, query: Query) -> int | None:
-        if query.until is None:
+        if query.until is None or not self._in_order:
             self._reader.seek_tail()
         else:
             self._reader.seek_realtime(query.until + 1)
-        if query.ran is not None:
+        within = query.since is not None or query.until is not None
+        if query.ran is not None or (within and not self._in_order):
             return self._last_accepted(query)
         return self._reader.previous(query.lines or 1)
 
@@ -126,8 +139,8 @@ class SystemdJournal:
         left = query.lines or 1
         while left and (realtime := self._reader.previous()) is not None:
             found = realtime
-            left -= query.accepts(self._reader.entry())
-            if query.since is not None and realtime < query.since:
+            left -= query.covers(realtime) and query.accepts(self._reader.entry())
+            if self._in_order and query.since is not None and realtime < query.since:
                 break
         return found
 

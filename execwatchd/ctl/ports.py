@@ -91,8 +91,8 @@ Clause = tuple[bytes, ...]  # of FIELD=value terms, one of which must hold
 class Query:
     """Entries that satisfy every clause, between `since` and `until` (µs of CLOCK_REALTIME).
 
-    `lines` is how many of the last ones; `follow` goes on with new ones. `ran`: of ends, only those of
-    processes that ran for so many µs at least, which no clause can say.
+    `lines` is how many of the last ones, in the journal's order; `follow` goes on with new ones. `ran`: of
+    ends, only those of processes that ran for so many µs at least, which no clause can say.
     """
 
     clauses: tuple[Clause, ...] = ()
@@ -101,6 +101,10 @@ class Query:
     lines: int | None = None
     follow: bool = False
     ran: int | None = None
+
+    def covers(self, realtime: int) -> bool:
+        """Whether that is within its time."""
+        return (self.since or 0) <= realtime and (self.until is None or realtime <= self.until)
 
     def accepts(self, entry: Entry) -> bool:
         """What the clauses can't say; an entry that is no end is accepted."""

@@ -133,8 +133,11 @@ class FakeJournal:
 
 def _matches(entry: Entry, query: Query) -> bool:
     terms = {name.encode() + b"=" + value for name, value in entry.fields.items()}
-    within = (query.since or 0) <= entry.realtime <= (query.until or entry.realtime)
-    return within and query.accepts(entry) and all(terms & set(clause) for clause in query.clauses)
+    return (
+        query.covers(entry.realtime)
+        and query.accepts(entry)
+        and all(terms & set(clause) for clause in query.clauses)
+    )
 
 
 def entry(

@@ -37,6 +37,7 @@ def sent(host: str, second: int, kind: Kind = Kind.EXEC, **fields: object) -> di
         "MESSAGE_ID": kind.value,
         "MESSAGE": f"{second}",
         "EXECWATCH_PID": str(second + 100),
+        "EXECWATCH_PPID": "1",
         "EXECWATCH_UID": "0",
         "EXECWATCH_TIMESTAMP": str((second + 1) * 1_000_000_000),
         "EXECWATCH_CMDLINE": f"{host}-{second}",
@@ -91,3 +92,54 @@ def test_no_number_of_a_sender_ends_the_reading(write: Write, fields: dict[str, 
     assert len(run("log", "--directory", directory)) == 3
     assert len(run("log", "--directory", directory, "--slow", "1s")) <= 1
     assert run("top", "--once", "--directory", directory, "--since", at(0))
+
+
+@pytest.fixture
+def after_an_outage(write: Write) -> Path:
+    """Ten minutes in which host two was heard of each second, then those that host one had kept back."""
+    return write([sent(host, second) for host in (TWO, ONE) for second in range(600)])
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "each"),
+    [(None, 300, 301), (500, None, 100), (300, None, 300), (200, 400, 201), (600, None, 0), (None, -1, 0)],
+)
+def test_a_time_is_the_hosts_own_however_late_it_came(
+    after_an_outage: Path, since: int | None, until: int | None, each: int
+) -> None:
+    times = [] if since is None else ["--since", at(since)]
+    times += [] if until is None else ["--until", at(until)]
+    found = shown(after_an_outage, *times)
+    assert [one["host"] for one in found] == [TWO] * each + [ONE] * each
+    first = max(since or 0, 0)
+    assert [one["cmdline"] for one in found[each:]] == [f"one-{first + i}" for i in range(each)]
+    assert len(shown(after_an_outage, *times, "--host", ONE)) == each
+
+
+def test_a_snapshot_counts_late_ones_too(after_an_outage: Path) -> None:
+    snapshot = ("top", "--once", "--json", "--directory", after_an_outage, "--since", at(300))
+    assert json.loads(run(*snapshot)[0])["execs"] == 600
+
+
+def test_a_tree_has_all_hosts(after_an_outage: Path) -> None:
+    assert len(run("log", "--directory", after_an_outage, "--tree", "--until", at(300))) == 602
+
+
+def test_the_last_ones_are_those_that_came_last(after_an_outage: Path) -> None:
+    def last(*arguments: str) -> list[str]:
+        return [one["cmdline"] for one in shown(after_an_outage, *arguments)]
+
+    assert last("-n", "2") == ["one-598", "one-599"]
+    assert last("-n", "2", "--host", TWO) == ["two-598", "two-599"]
+    assert last("-n", "2", "--until", at(300)) == ["one-299", "one-300"]
+    assert last("-n", "102", "--since", at(499))[:3] == ["two-599", "one-499", "one-500"]
+    assert last("-n", "5", "--since", at(598), "--until", at(598)) == ["two-598", "one-598"]
+    assert last("-n", "0", "--since", at(598)) == []
+
+
+def test_a_request_that_was_repeated_and_broken_off_again_hides_nothing(write: Write) -> None:
+    """The one host's journal steps back and ends there: a bisection would find nothing after second 20."""
+    directory = write([sent(ONE, second) for second in (*range(30), *range(10))])
+    assert [one["cmdline"] for one in shown(directory, "--since", at(20))] == [
+        f"one-{i}" for i in range(20, 30)
+    ]
