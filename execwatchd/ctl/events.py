@@ -59,6 +59,17 @@ class Event:
         return tuple(raw.removesuffix(b"\0").split(b"\0")) if raw else ()
 
     @property
+    def ancestors(self) -> list[tuple[int, bytes]]:
+        """Pid and escaped comm of each that was recorded, the parent first."""
+        words = [word.partition(b":") for word in self.raw("ANCESTORS").split()]
+        return [(pid, comm) for digits, _, comm in words if (pid := integer(digits)) is not None]
+
+    @property
+    def process(self) -> bytes:
+        """Names the process on its boot, where ends are recorded: EXEC_ID without the number of the exec."""
+        return self.raw("EXEC_ID").rpartition(b"-")[0]
+
+    @property
     def time(self) -> datetime:
         """When it happened, in the local time zone."""
         return datetime.fromtimestamp(self.micros / 1e6).astimezone()

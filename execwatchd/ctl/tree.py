@@ -2,9 +2,10 @@
 """Execs as the processes that made them, and those as a tree.
 
 The journal tells of execs, not of processes: a fork that executes nothing leaves no entry, an exit only where
-ends are recorded, and pids come round again. What holds is that a process keeps its comm from one exec to the
-next unless it renames itself, that a fresh fork has its parent's comm, and that an orphan's new parent is
-init or an ancestor. Two execs of one pid that fit neither are two processes.
+ends are recorded, and pids come round again. Where ends are recorded each exec names its process. Else, what
+holds is that a process keeps its comm from one exec to the next unless it renames itself, that a fresh fork
+has its parent's comm, and that an orphan's new parent is init or an ancestor. Two execs of one pid that fit
+neither are two processes.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from execwatchd.ctl.events import Event
+from execwatchd.stream.quoting import escape
 
 DRAWN = 64  # levels of a tree; what is deeper is indented no further
 
@@ -25,10 +27,18 @@ class Process:
     pid: int
     ppid: int
     parent: "Process | None"
-    execs: list[Event]
-    stamps: set[int]
+    execs: list[Event] = field(default_factory=list)
+    stamps: set[int] = field(default_factory=set)
     children: list["Process"] = field(default_factory=list)
     end: Event | None = None
+    name: bytes = b""  # Event.process, where one of its execs has it
+
+    def add(self, one: Event) -> None:
+        """One more exec; one that comes again after a take-over is left out."""
+        if _stamp(one) not in self.stamps:
+            self.execs.append(one)
+            self.stamps.add(_stamp(one))
+            self.name = self.name or one.process
 
     @property
     def comm(self) -> bytes:
@@ -53,7 +63,7 @@ class Forest:
         self._living: dict[tuple[bytes, str], dict[int, Process]] = {}  # by host and boot
 
     def add(self, one: Event) -> None:
-        """Put the event where it belongs; one that comes again after a take-over is left out."""
+        """Put the event where it belongs."""
         pid, ppid = one.number("PID"), one.number("PPID")
         if pid is None:
             return
@@ -62,31 +72,39 @@ class Forest:
         if one.kind == "ended":
             _end(known, one)
         elif ppid is not None:
-            self._exec(living, known, pid, ppid, one)
+            if known is None or not _same(known, ppid, one):
+                known = self._start(living, pid, ppid, one)
+            if known is not None:
+                known.add(one)
 
-    def _exec(
-        self, living: dict[int, Process], known: Process | None, pid: int, ppid: int, one: Event
-    ) -> None:
-        if known is None or not _same(known, ppid, one):
-            self._start(living, pid, ppid, one)
-        elif _stamp(one) not in known.stamps:
-            known.execs.append(one)
-            known.stamps.add(_stamp(one))
-
-    def _start(self, living: dict[int, Process], pid: int, ppid: int, one: Event) -> None:
+    def _start(self, living: dict[int, Process], pid: int, ppid: int, one: Event) -> Process | None:
+        """A new one, if it is wanted."""
         living.pop(pid, None)
-        parent = living.get(ppid)
-        if parent is None and self._pids and not self._pids & {pid, ppid}:
-            return
-        process = Process(pid, ppid, parent, [one], {_stamp(one)})
+        parent = living.get(ppid) or _nearest(living, one)
+        above = {pid, ppid, *(ancestor for ancestor, _ in one.ancestors)}
+        if parent is None and self._pids and not self._pids & above:
+            return None
+        process = Process(pid, ppid, parent)
         (self.roots if parent is None else parent.children).append(process)
         living[pid] = process
+        return process
+
+
+def _nearest(living: dict[int, Process], one: Event) -> Process | None:
+    """The nearest one known above a parent that never executed; by its name it is no later one of its pid."""
+    for pid, comm in one.ancestors:
+        process = living.get(pid)
+        if process is not None and escape(process.comm).encode() == comm:
+            return process
+    return None
 
 
 def _same(process: Process, ppid: int, one: Event) -> bool:
     """Whether the exec is that process's, and not of a later one with its pid."""
     if _stamp(one) in process.stamps:
         return True
+    if process.name and one.process:
+        return process.name == one.process
     if process.end is not None:
         return False
     comm = one.raw("COMM")

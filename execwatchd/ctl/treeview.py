@@ -2,6 +2,7 @@
 """Prints a forest of processes."""
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import takewhile
 from typing import Any
 
 from execwatchd.ctl import shown
@@ -59,10 +60,11 @@ def _line(one: Event, place: str, note: str, console: Console) -> str:
 
 
 def _origin(process: Process) -> str:
-    """Who started a root, as far as its exec tells."""
-    if process.parent is not None:
+    """Who started a root, or what stands between a process and the one above it, as far as its exec tells."""
+    above = process.parent
+    if above is not None and above.pid == process.ppid:
         return ""
-    chain = process.execs[0].raw("ANCESTORS")
-    if chain:
-        return f"(from {printable(chain.replace(b' ', b' < '))})"
+    between = takewhile(lambda one: above is None or one[0] != above.pid, process.execs[0].ancestors)
+    if chain := b" < ".join(b"%d:%s" % one for one in between):
+        return f"(from {printable(chain)})"
     return f"(from {process.ppid} {word(process.execs[0].raw('PARENT_COMM'))}".rstrip() + ")"

@@ -196,3 +196,50 @@ def test_what_has_ended_executes_nothing_more(story: Story) -> None:
     story.entries.append(end_entry(101, "101-1-2", ran=1, at=4))
     story.exec(101, 100, b"id", b"ls", b"bash", EXEC_ID=b"101-5-2")
     assert story.shape() == [(0, 100, ["bash"]), (1, 101, ["env", "ls"]), (1, 101, ["id"])]
+
+
+def subshell(story: Story, chain: bytes = b"101:bash 100:bash 90:sshd") -> None:
+    """Shell 100 has a subshell, 101, that executes nothing itself but runs make."""
+    story.exec(100, 90, b"bash", b"sshd", b"sshd", ANCESTORS=b"90:sshd 1:systemd")
+    story.exec(102, 101, b"make", b"bash", b"bash", ANCESTORS=chain)
+    story.exec(103, 102, b"cc", b"make", b"make", ANCESTORS=b"102:make " + chain)
+
+
+def test_what_a_subshell_ran_hangs_below_the_shell(story: Story) -> None:
+    subshell(story)
+    assert story.shape() == [(0, 100, ["bash"]), (1, 102, ["make"]), (2, 103, ["cc"])]
+    assert story.shape("--pid", "100") == story.shape()
+    assert [line[27:] for line in story.tree()] == [
+        "100 bash (from 90:sshd < 1:systemd)",
+        "└─102 make (from 101:bash)",
+        "  └─103 cc",
+    ]
+
+
+def test_those_below_a_pid_that_never_executed_are_found_by_their_ancestors(story: Story) -> None:
+    subshell(story, chain=b"105:bash 101:bash 100:bash")
+    assert story.shape("--pid", "101") == [(0, 102, ["make"]), (1, 103, ["cc"])]
+    assert story.shape("--pid", "105") == story.shape("--pid", "101")
+    assert story.shape("--pid", "99") == []
+
+
+@pytest.mark.parametrize("chain", [b"101:bash 100:zsh", b"101:bash", b"100", b"x:bash :bash \xff:", b" "])
+def test_an_ancestor_of_another_name_or_of_none_is_no_parent(story: Story, chain: bytes) -> None:
+    subshell(story, chain)
+    assert story.shape() == [(0, 100, ["bash"]), (0, 102, ["make"]), (1, 103, ["cc"])]
+
+
+def test_a_name_that_was_escaped_is_known(story: Story) -> None:
+    story.exec(100, 90, b"my shell", b"sshd", b"sshd")
+    story.exec(102, 101, b"make", b"my shell", b"my shell", ANCESTORS=rb"101:my\040shell 100:my\040shell")
+    assert story.shape() == [(0, 100, ["my shell"]), (1, 102, ["make"])]
+
+
+def test_the_id_of_an_exec_tells_processes_apart(story: Story) -> None:
+    """By the names alone the first two would be one process, and the last two be two."""
+    story.exec(100, 90, b"bash", b"sshd", b"sshd", EXEC_ID=b"100-1-1")
+    story.exec(101, 100, b"env", b"bash", b"bash", EXEC_ID=b"101-500-2")
+    story.exec(101, 100, b"ls", b"env", b"bash", EXEC_ID=b"101-900-2")
+    story.fail(101, 100, b"nosuch", b"ls", b"bash")
+    story.exec(101, 100, b"id", b"bash", b"bash", EXEC_ID=b"101-900-3")
+    assert story.shape() == [(0, 100, ["bash"]), (1, 101, ["env"]), (1, 101, ["ls", "nosuch", "id"])]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwatchd.kernel.layout import NO_ID, Flag
+from execwatchd.kernel.layout import ANCESTOR, NO_ID, Flag
 from execwatchd.kinds import Kind
 from execwatchd.stream.decode import Decoder, Record
 from execwatchd.stream.entry import encode, log_entry, message
@@ -117,6 +117,10 @@ def test_an_ordinary_exec() -> None:
         (
             {"flags": HAS | Flag.TRUNCATED_FILENAME | Flag.TRUNCATED_ARGV | Flag.TRUNCATED_CWD},
             {"TRUNCATED": b"filename argv cwd", "ARGV_BYTES": b"7"},
+        ),
+        (
+            {"ancestors": ANCESTOR.pack(37925, b"my shell\n") + ANCESTOR.pack(1, b"systemd")},
+            {"ANCESTORS": rb"37925:my\040shell\012 1:systemd"},
         ),
         (
             {"cgroup": b"nginx.service\0app.slice\0user@501.service\0user-501.slice\0user.slice\0"},
