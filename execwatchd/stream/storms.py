@@ -125,9 +125,10 @@ class Storms:
             return _BEGAN if pending else None
         if last:
             return _ENDED
-        if time.monotonic() - self._entries.get(uid, 0) < _EVERY / 2:
-            return None
-        return _GOES_ON if pending else _ENDED
+        quiet = time.monotonic() - self._entries.get(uid, 0)
+        if pending:  # half: calls are as far apart, less what the last entry took
+            return _GOES_ON if quiet >= _EVERY / 2 else None
+        return _ENDED if quiet >= _EVERY else None
 
     def _in_hand(self, uid: int, told: Told, bucket: Bucket | None, kind: int) -> Told:
         pending = told.pending(bucket)

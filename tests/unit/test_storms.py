@@ -243,6 +243,22 @@ def test_room_is_made_where_all_was_told(rig: Rig) -> None:
     assert rig.told() == [(1, "began", 1, 1), (1, "ended", 0, 1), (1, "began", 4, 4)]
 
 
+def test_a_storm_ends_after_ten_quiet_seconds_and_not_before(rig: Rig) -> None:
+    rig.now += 4.5
+    rig.maps.hold_back(5, 3)
+    rig.storms.look()
+    rig.now += 5.5
+    rig.storms.tell()  # ten seconds after the last call, but not after the last exec
+    assert rig.told() == [(5, "began", 3, 3)]
+    rig.maps.hold_back(5, 1)
+    rig.tell()
+    rig.now += 9.99
+    rig.storms.tell()
+    assert rig.told()[1:] == [(5, "goes on", 1, 4)]
+    rig.tell()
+    assert rig.told()[2:] == [(5, "ended", 0, 4)]
+
+
 UIDS = st.integers(1, 3)
 STEPS = st.lists(
     st.one_of(
