@@ -78,9 +78,10 @@ class Buckets:
         """Let go what was told of a bucket that is gone."""
         self._told.delete(_UID.pack(uid))
 
-    def remove(self, uid: int) -> None:
-        """Let a bucket go that is full and of which all was told: its user gets a full one at need."""
-        self._buckets.delete(_UID.pack(uid))
+    def remove(self, uid: int) -> Bucket:
+        """Let a bucket go, its user gets a full one at need; what it was in that moment."""
+        value = self._buckets.pop(_UID.pack(uid))
+        return Bucket(*layout.BUCKET.unpack(value)) if value else Bucket()
 
     def carry(self, former: Sequence[tuple["Buckets", bool]]) -> None:
         """What predecessors have not told is to be told here, as long as nothing was told of here yet.

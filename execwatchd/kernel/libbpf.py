@@ -136,6 +136,14 @@ class Map:
         """Raises OSError E2BIG if the map is full."""
         _check(library().bpf_map_update_elem(self.fd, key, value, BPF_ANY))
 
+    def pop(self, key: bytes) -> bytes | None:
+        """Delete it, and give what it was at that moment; None: no such key. For a hash only."""
+        result = library().bpf_map_lookup_and_delete_elem(self.fd, key, self._value)
+        if result == -2:  # ENOENT
+            return None
+        _check(result)
+        return self._value.raw
+
     def delete(self, key: bytes) -> None:
         """Raises OSError ENOENT if it isn't there."""
         _check(library().bpf_map_delete_elem(self.fd, key))

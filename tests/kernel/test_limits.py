@@ -135,6 +135,20 @@ def test_storms_on_all_cpus_at_once(limit: int, runner: Runner, target: Path) ->
         assert len(times) <= limit + lasted * limit // SECOND + 1 + storms
 
 
+def test_a_bucket_that_is_let_go_says_what_it_held_back(runner: Runner, target: Path) -> None:
+    with emptied() as watch:
+        buckets = watch.generation.buckets
+        watch.generation.users.set_default(b"", Action.IGNORE)
+        watch.generation.users.set_user(UID, b"", Action.RECORD, 1)
+        run(runner, target, UID, 20)
+        passed = len(by(watch, UID))
+        assert buckets.remove(UID).held_back == 20 - passed > 0
+        assert UID not in buckets.buckets()
+        assert buckets.remove(UID) == Bucket()
+        run(runner, target, UID, 1)
+        assert len(by(watch, UID)) == passed + 1
+
+
 def test_users_beyond_the_last_bucket_share_one(runner: Runner, target: Path) -> None:
     with emptied() as watch:
         users, buckets = watch.generation.users, watch.generation.buckets

@@ -30,6 +30,7 @@ class FakeBuckets:
         self.kept = {SHARED: Bucket()}
         self.written: dict[int, Told] = {}
         self.step: Callable[[], None] = lambda: None
+        self.before_removal: Callable[[int], None] = lambda _uid: None
         self._created = itertools.count(1)
 
     def hold_back(self, uid: int, count: int = 1, limit: int = 5, full_at: int = 0) -> None:
@@ -53,8 +54,9 @@ class FakeBuckets:
     def forget(self, uid: int) -> None:
         del self.written[uid]
 
-    def remove(self, uid: int) -> None:
-        del self.kept[uid]
+    def remove(self, uid: int) -> Bucket:
+        self.before_removal(uid)
+        return self.kept.pop(uid)
 
 
 class FakeProgram:
@@ -257,6 +259,19 @@ def test_a_storm_ends_after_ten_quiet_seconds_and_not_before(rig: Rig) -> None:
     assert rig.told()[1:] == [(5, "goes on", 1, 4)]
     rig.tell()
     assert rig.told()[2:] == [(5, "ended", 0, 4)]
+
+
+def test_what_is_held_back_while_room_is_made_is_told(rig: Rig) -> None:
+    for uid in range(1, 9):
+        rig.maps.kept[uid] = Bucket(created=uid)
+    rig.maps.before_removal = lambda uid: rig.maps.hold_back(uid, 2, limit=1) if uid == 3 else None
+    rig.tell()
+    assert rig.maps.kept.keys() == {SHARED}
+    rig.maps.hold_back(3, 4)
+    rig.tell()
+    assert rig.told() == [(3, "began", 6, 6)]
+    rig.tell()
+    assert rig.told()[1:] == [(3, "ended", 0, 6)]
 
 
 UIDS = st.integers(1, 3)
