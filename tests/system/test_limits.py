@@ -109,9 +109,10 @@ def test_kills_and_other_options_during_a_storm_leave_the_sum_exact(watching: Bo
         "-u", "execwatchd", f"EXECWATCH_UID={UID}", f"MESSAGE_ID={Kind.EXEC.value}"
     ):
         found[entry["EXECWATCH_TIMESTAMP"]] += 1
-    # in the instant of the switch both programs see an exec, and each may hold it back
+    # in the instant of the switch both programs see an exec, and each may hold it back: how many, the host's
+    # speed decides; a count that was carried twice would be thousands
     doubled = total["Forwarded"] + sums(entries) - (count + 1)
-    assert 0 <= doubled <= 2
+    assert 0 <= doubled <= count // 100
     assert len(found) + sums(entries) >= count + 1
     assert entries[0]["MESSAGE_ID"] == BEGAN
 
