@@ -36,8 +36,9 @@ BPF_RINGBUF_OUTPUT(output, RING_PAGES);
 BPF_ARRAY(callers, struct caller, MAX_CALLERS);
 BPF_TABLE("lru_hash", u64, struct caller, more_callers, MAX_CALLERS);
 BPF_TABLE("hash", u32, struct bucket, buckets, MAX_BUCKETS);
-/* four times as many: user space has those of predecessors in it too */
-BPF_F_TABLE("hash", u32, struct told, told, 4 * MAX_BUCKETS, BPF_F_NO_PREALLOC);
+BPF_TABLE("hash", u32, struct bucket, more_buckets, MAX_BUCKETS);
+/* of both, and four times as many: user space has those of predecessors in it too */
+BPF_F_TABLE("hash", u32, struct told, told, 8 * MAX_BUCKETS, BPF_F_NO_PREALLOC);
 /* by CPU: a per-CPU map's value may not exceed 32 KiB; one program runs once on a CPU at a time */
 BPF_ARRAY(exec_scratch, struct scratch, CPUS);
 
@@ -91,29 +92,70 @@ static __always_inline bool is_left_out(struct user *user, u64 task)
 #endif
 }
 
-static __always_inline struct bucket *bucket_of(u32 uid, u64 now)
+static __always_inline struct user *user_of(u32 uid)
 {
-  u32 others = NO_ID;
-  struct bucket *bucket = buckets.lookup(&uid);
-  if (bucket)
-    return bucket;
-  struct bucket full = {.created = now};
-  buckets.insert(&uid, &full); /* another CPU may be faster, or there may be no room */
-  bucket = buckets.lookup(&uid);
-  return bucket ? bucket : buckets.lookup(&others);
+  int zero = 0;
+  struct user *user = config.lookup(&uid);
+  return user ? user : defaults.lookup(&zero);
 }
 
 /*
- * Takes a token of the UID's bucket, which has room for those of one second; true, and counted, if there was
- * none. CPUs that look at the same time may all find the last token: each gets a record, but what they took
- * too much is owed, for it is added. The count of what is held back is exact.
+ * Whose limit an exec is counted against. Any user may have thousands of subordinate UIDs in a user namespace:
+ * they are the user's who made the outermost one. In one that root made, as for a container, each counts alone.
  */
-static __always_inline bool is_held_back(struct counters *counted, struct user *user, u32 uid)
+static __always_inline u32 charged(u32 uid, u64 task)
 {
+  u32 owner = 0;
+
+  if (uid < FIRST_SUBORDINATE)
+    return uid;
+  u64 ns = pointer(pointer(task, O_task_struct__cred), O_cred__user_ns);
+  for (int i = 0; i < MAX_NAMESPACES; i++) {
+    u64 parent = pointer(ns, O_user_namespace__parent);
+    if (!parent) /* the initial one */
+      break;
+    READ(owner, ns, user_namespace__owner);
+    ns = parent;
+  }
+  return owner ? owner : uid;
+}
+
+/* Subordinate UIDs, which one user may have in numbers, have a map of their own to fill. */
+static __always_inline struct bucket *bucket_of(u32 uid, u64 now)
+{
+  u32 others = NO_ID;
+  struct bucket full = {.created = now}, *bucket;
+
+  if (uid < FIRST_SUBORDINATE) {
+    bucket = buckets.lookup(&uid);
+    if (!bucket) {
+      buckets.insert(&uid, &full); /* another CPU may be faster, or there may be no room */
+      bucket = buckets.lookup(&uid);
+    }
+  } else {
+    bucket = more_buckets.lookup(&uid);
+    if (!bucket) {
+      more_buckets.insert(&uid, &full);
+      bucket = more_buckets.lookup(&uid);
+    }
+  }
+  return bucket ? bucket : more_buckets.lookup(&others);
+}
+
+/*
+ * Takes a token of the bucket, which has room for those of one second; true, and counted, if there was none.
+ * CPUs that look at the same time may all find the last token: each gets a record, but what they took too much
+ * is owed, for it is added. The count of what is held back is exact.
+ */
+static __always_inline bool is_held_back(struct counters *counted, struct user *user, u32 uid, u64 task)
+{
+  u32 owner = charged(uid, task);
+  if (owner != uid)
+    user = user_of(owner);
   if (!user || !user->limit)
     return false;
   u64 now = bpf_ktime_get_ns(), token = SECOND / user->limit;
-  struct bucket *bucket = bucket_of(uid, now);
+  struct bucket *bucket = bucket_of(owner, now);
   if (!bucket) /* cannot be: user space puts in the shared one */
     return false;
   u64 full_at = bucket->full_at;
@@ -129,13 +171,6 @@ static __always_inline bool is_held_back(struct counters *counted, struct user *
   __sync_fetch_and_add(&bucket->held_back, 1);
   __sync_fetch_and_add(&counted->held_back, 1);
   return true;
-}
-
-static __always_inline struct user *user_of(u32 uid)
-{
-  int zero = 0;
-  struct user *user = config.lookup(&uid);
-  return user ? user : defaults.lookup(&zero);
 }
 
 /* the process: the thread that forked may be another than its leader, and bear another name */
@@ -448,7 +483,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
     return 0;
   __sync_fetch_and_add(&counted->seen, 1);
   struct user *user = user_of(uid);
-  if (is_left_out(user, task) || is_held_back(counted, user, uid)) {
+  if (is_left_out(user, task) || is_held_back(counted, user, uid, task)) {
     __sync_fetch_and_add(&counted->ignored, 1);
     struct caller *slot = slot_of(task);
     if (slot && slot->task == task)
@@ -726,7 +761,7 @@ int exit_execve(struct sys_exit *ctx)
     return 0;
   __sync_fetch_and_add(&counted->seen, 1);
   struct user *user = user_of(uid);
-  if (is_left_out(user, task) || is_held_back(counted, user, uid)) {
+  if (is_left_out(user, task) || is_held_back(counted, user, uid, task)) {
     __sync_fetch_and_add(&counted->ignored, 1);
     return 0;
   }

@@ -16,7 +16,9 @@
 #define MAX_DEPTH 64          /* components */
 #define MAX_ANCESTORS 8
 #define MAX_USERS 10240       /* UIDs with a message or an action of their own */
-#define MAX_BUCKETS 4096      /* UIDs with a limit that execute; those beyond share one bucket */
+#define MAX_BUCKETS 4096      /* UIDs with a limit that execute, in each of two maps; those beyond share one */
+#define FIRST_SUBORDINATE 65536 /* UIDs from here on are given away in ranges, as /etc/subuid has them */
+#define MAX_NAMESPACES 33     /* user namespaces in each other, below the initial one: the kernel's own limit */
 #define MAX_CALLERS 8192      /* execs between two of their hooks; a power of two */
 #define MAX_RUNNING 32768     /* processes whose end is awaited */
 #define MAX_FAILED_ARGS 64    /* arguments read of an exec that failed */
@@ -40,7 +42,8 @@ struct counters {
   __u64 unended;   /* ends that could not be awaited, or were not noticed; part of seen and of lost */
 };
 
-/* map `buckets` (hash, by UID, NO_ID for what all others share): a token bucket for one second of execs */
+/* map `buckets` (hash, by UID) and map `more_buckets` (the same from FIRST_SUBORDINATE on, and NO_ID for what all
+ * others share): a token bucket for one second of execs */
 struct bucket {
   __u64 full_at;   /* CLOCK_MONOTONIC, ns: when all of its tokens will be back */
   __u64 held_back; /* execs that found none */

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The maps `buckets` and `told`: execs that the limits held back, by UID, and what the journal knows of them.
+"""The maps of buckets, and `told`: execs that the limits held back, by UID, and what the journal knows of it.
 
 A program adds to a bucket at any time, so user space never writes one; what was told of it stands in a map of
-its own.
+its own. UIDs that one user may have in numbers have their buckets apart, so that they take no other's room.
 """
 
 import struct
@@ -13,6 +13,7 @@ from execwatchd.kernel import layout
 from execwatchd.kernel.libbpf import Map
 
 SHARED = layout.NO_ID  # instead of a UID: the bucket of all for whom there was no room
+SUBORDINATE = layout.FIRST_SUBORDINATE  # the first UID of those apart
 _UID = struct.Struct("=I")
 
 
@@ -51,20 +52,21 @@ class Told(NamedTuple):
 
 
 class Buckets:
-    """Both maps, by their descriptors."""
+    """The maps, by their descriptors; `capacity` is that of either map of buckets."""
 
-    def __init__(self, buckets: int, told: int) -> None:
-        self._buckets = Map(buckets)
+    def __init__(self, buckets: int, more_buckets: int, told: int) -> None:
+        self._buckets, self._more = Map(buckets), Map(more_buckets)
         self._told = Map(told)
         self.capacity = self._buckets.info.max_entries
 
     def begin(self) -> None:
         """Before anything is attached: the bucket that all share for whom there is no room."""
-        self._buckets.set(_UID.pack(SHARED), layout.BUCKET.pack(*Bucket()))
+        self._more.set(_UID.pack(SHARED), layout.BUCKET.pack(*Bucket()))
 
     def buckets(self) -> dict[int, Bucket]:
         """As they are now, by UID."""
-        return {uid: Bucket(*layout.BUCKET.unpack(value)) for uid, value in _items(self._buckets)}
+        found = (*_items(self._buckets), *_items(self._more))
+        return {uid: Bucket(*layout.BUCKET.unpack(value)) for uid, value in found}
 
     def told(self) -> dict[int, Told]:
         """What was told of them, by UID."""
@@ -80,7 +82,7 @@ class Buckets:
 
     def remove(self, uid: int) -> Bucket:
         """Let a bucket go, its user gets a full one at need; what it was in that moment."""
-        value = self._buckets.pop(_UID.pack(uid))
+        value = (self._buckets if uid < SUBORDINATE else self._more).pop(_UID.pack(uid))
         return Bucket(*layout.BUCKET.unpack(value)) if value else Bucket()
 
     def carry(self, former: Sequence[tuple["Buckets", bool]]) -> None:

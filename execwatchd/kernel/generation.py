@@ -35,6 +35,7 @@ _MAP_KINDS = {
     "output": "ringbuf",
     "ledger": "array",
     "buckets": "hash",
+    "more_buckets": "hash",
     "told": "hash",
 }
 RUNNING = (
@@ -55,7 +56,7 @@ class Generation:
         self.fds = fds
         self.ledger = Ledger.of_map(fds["map.ledger"], libbpf.map_info(fds["map.ledger"]).value_size)
         self.users = UserMap(fds["map.config"], fds["map.defaults"])
-        self.buckets = Buckets(fds["map.buckets"], fds["map.told"])
+        self.buckets = Buckets(fds["map.buckets"], fds["map.more_buckets"], fds["map.told"])
         self.ring_size = libbpf.map_info(fds["map.output"]).max_entries
         self._counters = libbpf.Map(fds["map.counters"])
         # consumer position and producer position are the first words of the ring's first two pages
@@ -241,6 +242,7 @@ def _check_map(name: str, kind: str, fd: int) -> None:
         "config": (4, layout.USER.size),
         "defaults": (4, layout.USER.size),
         "buckets": (4, layout.BUCKET.size),
+        "more_buckets": (4, layout.BUCKET.size),
         "told": (4, layout.TOLD.size),
         "output": (0, 0),
     }.get(name, (4, info.value_size))

@@ -18,7 +18,7 @@ from execwatchd.errors import Failure
 from execwatchd.kernel import offsets
 from execwatchd.kernel.options import Options
 
-MAPS = ("config", "defaults", "counters", "output", "ledger", "buckets", "told")
+MAPS = ("config", "defaults", "counters", "output", "ledger", "buckets", "more_buckets", "told")
 EXIT_MAPS = ("running",)
 RAW_TRACEPOINTS = {"task_rename": "on_task_rename", "sched_process_exec": "on_exec"}
 EXIT_TRACEPOINTS = {"sched_process_exit": "on_process_exit"}

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from execwatchd.kernel.buckets import SHARED, Bucket, Told
+from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Told
 from execwatchd.kinds import Kind
 from execwatchd.stream import entry
 from execwatchd.stream.outbox import Outbox
@@ -25,7 +25,7 @@ _PRIORITIES = {_BEGAN: 4, _GOES_ON: 4, _ENDED: 5}
 class Buckets(Protocol):
     """The kernel's buckets and what was told of them, as kernel.buckets has them."""
 
-    capacity: int
+    capacity: int  # of each of both maps
 
     def buckets(self) -> dict[int, Bucket]:
         """As they are now."""
@@ -168,11 +168,14 @@ class Storms:
         """
         maps = self._hooks.current.buckets
         buckets = maps.buckets()
-        if len(buckets) > maps.capacity * 3 // 4:
-            before = time.monotonic_ns() - int(_EVERY * 1e9)
-            for uid in [uid for uid, one in buckets.items() if self._is_at_rest(uid, one, before)]:
-                self._let_go(uid)
-                del buckets[uid]
+        before = time.monotonic_ns() - int(_EVERY * 1e9)
+        subordinate = {uid for uid in buckets if uid >= SUBORDINATE}
+        for group in (buckets.keys() - subordinate, subordinate):
+            if len(group) > maps.capacity * 3 // 4:
+                for uid in sorted(group):
+                    if self._is_at_rest(uid, buckets[uid], before):
+                        self._let_go(uid)
+                        del buckets[uid]
         self._forget_others(buckets)
 
     def _is_at_rest(self, uid: int, bucket: Bucket, before: int) -> bool:

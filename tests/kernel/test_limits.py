@@ -149,22 +149,96 @@ def test_a_bucket_that_is_let_go_says_what_it_held_back(runner: Runner, target: 
         assert len(by(watch, UID)) == passed + 1
 
 
+def fill(watch: Watch, name: str, first: int, free: int) -> None:
+    """All of a map of buckets but these."""
+    kernel = Map(watch.generation.fds[name])
+    for i in range(layout.MAX_BUCKETS - len(list(kernel.keys())) - free):
+        kernel.set((first + i).to_bytes(4, sys.byteorder), layout.BUCKET.pack(*Bucket()))
+
+
 def test_users_beyond_the_last_bucket_share_one(runner: Runner, target: Path) -> None:
+    first = 300000
     with emptied() as watch:
         users, buckets = watch.generation.users, watch.generation.buckets
         users.set_default(b"", Action.IGNORE)
         for i in range(3):
-            users.set_user(UID + i, b"", Action.RECORD, 1)
-        kernel = Map(watch.generation.fds["map.buckets"])
-        for i in range(buckets.capacity - 2):
-            kernel.set((UID + 10 + i).to_bytes(4, sys.byteorder), layout.BUCKET.pack(*Bucket()))
+            users.set_user(first + i, b"", Action.RECORD, 1)
+        fill(watch, "map.more_buckets", first + 10, free=1)
         for i in range(3):
-            run(runner, target, UID + i, 10)
-        shared = [len(by(watch, UID + i)) for i in (1, 2)]
+            run(runner, target, first + i, 10)
+        shared = [len(by(watch, first + i)) for i in (1, 2)]
         assert sum(shared) + held_back(watch, SHARED) == 20
         assert held_back(watch, SHARED) > 10
-        assert held_back(watch, UID) > 0
-        assert not {UID + 1, UID + 2} & buckets.buckets().keys()
+        assert held_back(watch, first) > 0
+        assert not {first + 1, first + 2} & buckets.buckets().keys()
+
+
+def test_who_has_many_uids_takes_no_room_of_others(runner: Runner, target: Path) -> None:
+    """Every bucket that subordinate UIDs may have is taken, and the one that they share is empty."""
+    first, others = 300000, (UID, 65535)
+    with emptied() as watch:
+        users = watch.generation.users
+        users.set_default(b"", Action.IGNORE)
+        for uid in (first, *others, 0):
+            users.set_user(uid, b"", Action.RECORD, 1)
+        fill(watch, "map.more_buckets", first + 10, free=0)
+        run(runner, target, first, 10)
+        shared = held_back(watch, SHARED)
+        assert shared > 0
+        for uid in others:
+            run(runner, target, uid, 10)
+            assert len(by(watch, uid)) > 0
+            assert len(by(watch, uid)) + held_back(watch, uid) == 10
+        assert held_back(watch, SHARED) == shared
+        assert 0 in watch.generation.buckets.buckets()
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_subordinate_uids_are_charged_to_who_made_the_namespace(
+    depth: int, runner: Runner, target: Path
+) -> None:
+    """Whatever their number, and by the limit of that user: theirs doesn't count."""
+    first, count = 300000, 40
+    with emptied() as watch:
+        users = watch.generation.users
+        users.set_default(b"", Action.RECORD)
+        users.set_user(UID, b"", Action.RECORD, 1)
+        users.set_user(first + 1, b"", Action.RECORD, 100000)
+        helper = runner.start("subordinate", target, str(UID), str(first), str(count), str(depth)).ready()
+        helper.go()
+        assert helper.end() == 0
+        passed = watch.by(lambda one: first <= one.uid < first + count)
+        assert len(passed) + held_back(watch, UID) == count
+        assert held_back(watch, UID) > count // 2
+        assert watch.generation.buckets.buckets().keys() == {SHARED, UID}
+
+
+def test_in_a_namespace_that_root_made_each_uid_counts_alone(runner: Runner, target: Path) -> None:
+    first, count = 300000, 20
+    with emptied() as watch:
+        watch.generation.users.set_default(b"", Action.IGNORE)
+        for i in range(count):
+            watch.generation.users.set_user(first + i, b"", Action.RECORD, 1)
+        helper = runner.start("subordinate", target, "0", str(first), str(count), "2").ready()
+        helper.go()
+        assert helper.end() == 0
+        uids = {first + i for i in range(count)}
+        assert {one.uid for one in watch.by(lambda one: one.uid in uids)} == uids
+        assert watch.generation.held_back() == 0
+        assert watch.generation.buckets.buckets().keys() == {SHARED, *uids}
+
+
+def test_a_user_in_anothers_namespace_counts_alone(runner: Runner, target: Path) -> None:
+    """UIDs that nobody has in numbers are never charged to another, as root's who looks into a container."""
+    with emptied() as watch:
+        watch.generation.users.set_default(b"", Action.IGNORE)
+        for uid in (UID, UID + 1):
+            watch.generation.users.set_user(uid, b"", Action.RECORD, 1)
+        helper = runner.start("subordinate", target, str(UID), str(UID + 1), "1", "1").ready()
+        helper.go()
+        assert helper.end() == 0
+        assert [one.uid for one in watch.by(lambda one: one.uid == UID + 1)] == [UID + 1]
+        assert watch.generation.buckets.buckets().keys() == {SHARED, UID + 1}
 
 
 def test_what_was_not_told_is_carried_to_a_successor() -> None:

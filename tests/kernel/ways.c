@@ -342,6 +342,75 @@ static void way_many(void) /* FILE as UID ARGUMENT[0], ARGUMENT[1] times */
   exit(0);
 }
 
+static void map_all(pid_t pid, const char *of, unsigned first)
+{
+  char path[64];
+  snprintf(path, sizeof(path), "/proc/%d/%s", pid, of);
+  int fd = open(path, O_WRONLY);
+  check(fd);
+  check(dprintf(fd, "0 %u 65536", first));
+  close(fd);
+}
+
+/* goes on in a new user namespace as root there; `owner` makes it, if it isn't 0, and `first` is that root */
+static void enter_namespace(uid_t owner, unsigned first)
+{
+  int made[2], mapped[2], status;
+  char byte = 0;
+  check(pipe(made));
+  check(pipe(mapped));
+  pid_t child = fork();
+  check(child);
+  if (child) {
+    close(made[1]);
+    if (read(made[0], &byte, 1) == 1) {
+      map_all(child, "gid_map", first);
+      map_all(child, "uid_map", first);
+      check(write(mapped[1], &byte, 1));
+    }
+    check(waitpid(child, &status, 0));
+    exit(WEXITSTATUS(status));
+  }
+  if (owner)
+    check(setresuid(owner, owner, owner));
+  check(unshare(CLONE_NEWUSER));
+  check(prctl(PR_SET_DUMPABLE, 1)); /* else uid_map is root's */
+  check(write(made[1], &byte, 1));
+  close(mapped[1]);
+  if (read(mapped[0], &byte, 1) != 1)
+    _exit(1);
+  check(setresgid(0, 0, 0));
+  check(setresuid(0, 0, 0));
+  check(prctl(PR_SET_DUMPABLE, 1));
+}
+
+/*
+ * FILE as each of ARGUMENT[2] UIDs from ARGUMENT[1] on, within ARGUMENT[3] user namespaces, of which the user
+ * ARGUMENT[0] makes the outermost
+ */
+static void way_subordinate(void)
+{
+  uid_t owner = atoi(arguments[0]);
+  unsigned first = atoi(arguments[1]), count = atoi(arguments[2]), depth = atoi(arguments[3]);
+  wait_for_the_test();
+  for (unsigned i = 0; i < depth; i++)
+    enter_namespace(i ? 0 : owner, i ? 0 : first);
+  for (unsigned i = 0; i < count; i++) {
+    int status;
+    pid_t child = fork();
+    if (!child) {
+      setresuid(i, i, i);
+      execve(file, arguments, environment);
+      _exit(errno);
+    }
+    check(child);
+    check(waitpid(child, &status, 0));
+    if (status)
+      exit(WEXITSTATUS(status));
+  }
+  exit(0);
+}
+
 static char *text(void)
 {
   unsigned size;
@@ -409,6 +478,7 @@ static const struct {
   {"bad-argument", way_bad_argument},
   {"twice", way_twice},
   {"many", way_many},
+  {"subordinate", way_subordinate},
   {"serve", way_serve},
 };
 

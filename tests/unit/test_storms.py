@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwatchd.kernel.buckets import SHARED, Bucket, Told
+from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Told
 from execwatchd.kinds import Kind
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.storms import Storms
@@ -259,6 +259,17 @@ def test_a_storm_ends_after_ten_quiet_seconds_and_not_before(rig: Rig) -> None:
     assert rig.told()[1:] == [(5, "goes on", 1, 4)]
     rig.tell()
     assert rig.told()[2:] == [(5, "ended", 0, 4)]
+
+
+def test_many_subordinate_uids_take_no_room_of_others(rig: Rig) -> None:
+    """Theirs may all be busy: nobody else's goes for them, and theirs at rest do."""
+    busy = int(rig.now * 1e9) + 10**12
+    others = {uid: Bucket(created=uid + 1) for uid in (0, 33, 1000, SUBORDINATE - 1)}
+    rig.maps.kept |= others
+    many = range(SUBORDINATE, SUBORDINATE + 7)
+    rig.maps.kept |= {uid: Bucket(created=uid, full_at=busy if uid % 2 else 0) for uid in many}
+    rig.tell()
+    assert rig.maps.kept.keys() == {SHARED, *others, *(uid for uid in many if uid % 2)}
 
 
 def test_what_is_held_back_while_room_is_made_is_told(rig: Rig) -> None:
