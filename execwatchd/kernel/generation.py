@@ -191,7 +191,11 @@ class Generation:
         return {}
 
     def _missed(self) -> int:
-        """Execs for which the program didn't run, as it was running there already."""
+        """Execs for which the program didn't run, as it was running there already.
+
+        Not of `on_process_exit`: it runs for every thread, and most that it misses are of nothing recorded.
+        Where one is, its end is found missing when its pid comes again.
+        """
         names = ("prog.on_exec", "prog.exit_execve")
         return sum(libbpf.program_info(self.fds[name]).misses for name in names if name in self.fds)
 
