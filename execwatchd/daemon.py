@@ -176,6 +176,8 @@ class Daemon:
         return render(
             self.hooks,
             started=self._started,
+            held_back=self.hooks.current.held_back(),
+            unended=self.hooks.unended(),
             refused=self._bus.refused,
             stalled=self._drain.stalled,
             on_bus=self._bus.connected,

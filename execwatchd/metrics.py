@@ -20,8 +20,20 @@ log = logging.getLogger(__name__)
 _INTERVAL = 9.9  # s at least between two writes: a scrape comes every 15 s or less often
 
 
-def render(status: Status, *, started: float, refused: int, stalled: bool, on_bus: bool) -> str:
-    """All of it as OpenMetrics text; `started` is when this process began, in seconds since the epoch."""
+def render(
+    status: Status,
+    *,
+    started: float,
+    held_back: int,
+    unended: int,
+    refused: int,
+    stalled: bool,
+    on_bus: bool,
+) -> str:
+    """All of it as OpenMetrics text; `started` is when this process began, in seconds since the epoch.
+
+    `held_back`, by limits, and `unended`, processes without their end, are of the attached program alone.
+    """
     counted = status.counters()
     hooks = {f'hook="{name}"': 1 for name in status.attached}
     families = (
@@ -42,7 +54,22 @@ def render(status: Status, *, started: float, refused: int, stalled: bool, on_bu
         ),
         _counter("execs_forwarded", "Execs that the journal accepted.", counted.forwarded),
         _counter("execs_ignored", "Execs that by the configuration are only counted.", counted.ignored),
-        _counter("execs_lost", "Execs that are in no journal: the ring was full.", counted.lost),
+        _counter(
+            "execs_held_back",
+            "Of the ignored, those beyond a limit, since this program was attached.",
+            held_back,
+        ),
+        _counter(
+            "execs_lost",
+            "Execs, and ends of processes, that no journal has: the ring was full, the program could not run,"
+            " or the record could not be read.",
+            counted.lost,
+        ),
+        _counter(
+            "ends_unseen",
+            "Of the lost, ends of processes that could not be awaited, since this program was attached.",
+            unended,
+        ),
         _counter("refused_calls", "D-Bus calls refused since this process began.", refused),
         _family(
             "ring_size_bytes", "gauge", "The ring between kernel and daemon.", {"": status.ring_size}, "bytes"

@@ -25,7 +25,15 @@ class FakeStatus:
 
 
 def text(status: FakeStatus | None = None) -> str:
-    return render(status or FakeStatus(), started=1_700_000_001.5, refused=3, stalled=True, on_bus=False)
+    return render(
+        status or FakeStatus(),
+        started=1_700_000_001.5,
+        held_back=40,
+        unended=2,
+        refused=3,
+        stalled=True,
+        on_bus=False,
+    )
 
 
 SAMPLES: dict[tuple[object, ...], float] = {
@@ -37,7 +45,9 @@ SAMPLES: dict[tuple[object, ...], float] = {
     ("execwatchd_execs_seen_total",): 2**63,
     ("execwatchd_execs_forwarded_total",): 900,
     ("execwatchd_execs_ignored_total",): 90,
+    ("execwatchd_execs_held_back_total",): 40,
     ("execwatchd_execs_lost_total",): 10,
+    ("execwatchd_ends_unseen_total",): 2,
     ("execwatchd_refused_calls_total",): 3,
     ("execwatchd_ring_size_bytes",): 4 << 20,
     ("execwatchd_ring_fill_bytes",): 4096,
