@@ -8,10 +8,11 @@ behind the others' present, and behind its own after a request that was repeated
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from execwatchd.ctl.doubles import Doubles
+from execwatchd.ctl.files import received_since
 from execwatchd.ctl.ports import Clause, Entry, Query, Source
 from execwatchd.ctl.reader import Reader
 
@@ -48,6 +49,7 @@ class SystemdJournal:
 
     def polled(self, query: Query) -> Iterator[Entry | None]:
         """The entries in their order; None instead of waiting, each time a following reader has no more."""
+        self._leave_out_old_files(query)
         self._reader.match(query.clauses)
         self._reader.watch()
         realtime = self._first(query)
@@ -102,6 +104,14 @@ class SystemdJournal:
         self._finder.seek_head()
         while self._finder.next() is not None:
             yield self._finder.entry(), self._finder.cursor()
+
+    def _leave_out_old_files(self, query: Query) -> None:
+        directory = self._source.directory
+        if directory is not None and query.since is not None and not query.follow:
+            with suppress(OSError):  # one was deleted meanwhile: all are read
+                recent = received_since(Path(directory), query.since)
+                self._reader.close()
+                self._reader = Reader(self._source, recent)
 
     def _first(self, query: Query) -> int | None:
         """Stand at the first entry wanted: what comes before it costs nothing."""

@@ -7,6 +7,8 @@ what a sender chose.
 
 import select
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from systemd import journal
@@ -30,10 +32,10 @@ _RAW = (
 class Reader:
     """Stands at an entry, or at an end of the journal or a point in time, where it begins."""
 
-    def __init__(self, source: Source) -> None:
-        """Raises Failure."""
+    def __init__(self, source: Source, files: Sequence[Path] = ()) -> None:
+        """`files`: only these of the source's directory, if all of them can be read. Raises Failure."""
         try:
-            self._reader = journal.Reader(**_arguments(source), converters={"_BOOT_ID": bytes})
+            self._reader = _open(source, files)
         except OSError as error:
             where = f" in {source.directory}" if source.directory else ""
             raise Failure(f"cannot read the journal{where}: {error.strerror}") from None
@@ -87,6 +89,14 @@ class Reader:
         timeout = self._reader.get_timeout_ms()
         ready = dict(poll.poll(timeout if timeout >= 0 else None))
         return hangup not in ready
+
+
+def _open(source: Source, files: Sequence[Path]) -> Any:
+    converters = {"_BOOT_ID": bytes}
+    if files:
+        with suppress(OSError):  # of a directory what can't be read is left out, of a list nothing may
+            return journal.Reader(files=[str(path) for path in files], converters=converters)
+    return journal.Reader(**_arguments(source), converters=converters)
 
 
 def _arguments(source: Source) -> dict[str, Any]:

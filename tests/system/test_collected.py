@@ -3,7 +3,9 @@
 
 import io
 import json
+import os
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,13 @@ import pytest
 
 from execwatchd.ctl.__main__ import main
 from execwatchd.ctl.journal import open_journal
-from execwatchd.ctl.ports import Tools
+from execwatchd.ctl.ports import Query, Source, Tools
 from execwatchd.ctl.terminal import Console
 from execwatchd.kinds import Kind
 from tests.fakes.ctl import EPOCH, FakeManager
 
 REMOTE = "/usr/lib/systemd/systemd-journal-remote"
-Write = Callable[[Iterable[Mapping[str, str]]], Path]
+Write = Callable[..., Path]
 ONE, TWO = "one", "two"
 
 
@@ -48,10 +50,11 @@ def sent(host: str, second: int, kind: Kind = Kind.EXEC, **fields: object) -> di
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    def write(entries: Iterable[Mapping[str, str]]) -> Path:
+    def write(entries: Iterable[Mapping[str, str]], name: str = "fleet") -> Path:
         """A directory with the journal of what arrived in this order."""
         text = "\n".join("".join(f"{name}={value}\n" for name, value in one.items()) for one in entries)
-        command = (REMOTE, "-o", tmp_path / "fleet.journal", "-")
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        command = (REMOTE, "-o", tmp_path / f"{name}.journal", "-")
         subprocess.run(command, input=text + "\n", text=True, check=True, capture_output=True)
         return tmp_path
 
@@ -143,3 +146,29 @@ def test_a_request_that_was_repeated_and_broken_off_again_hides_nothing(write: W
     assert [one["cmdline"] for one in shown(directory, "--since", at(20))] == [
         f"one-{i}" for i in range(20, 30)
     ]
+
+
+def opened(directory: Path) -> set[str]:
+    """Files of this directory that are open here."""
+    links = [Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    found = [os.readlink(link) for link in links if link.is_symlink()]
+    return {os.path.relpath(path, directory) for path in found if path.startswith(f"{directory}/")}
+
+
+def test_files_that_got_nothing_since_are_not_read(write: Write) -> None:
+    machine = f"{1:032x}.execwatchd/system"
+    write([sent(ONE, 1)], machine)
+    directory = write([sent(ONE, 2)])
+    files = {f"{machine}.journal", "fleet.journal"}
+    now, day = time.time_ns() // 1000, 86_400_000_000
+    for since, expected in ((now - day, files), (now + day // 2, files), (now + 2 * day, {"fleet.journal"})):
+        with open_journal(Source(str(directory))) as journal:
+            assert list(journal.polled(Query(since=since))) == []
+            assert opened(directory) & files == expected
+    assert [one["cmdline"] for one in shown(directory, "--since", at(0))] == ["one-1", "one-2"]
+
+
+def test_a_file_that_is_none_hides_no_other(write: Write) -> None:
+    directory = write([sent(ONE, 1)])
+    (directory / "empty.journal").touch()
+    assert [one["cmdline"] for one in shown(directory, "--since", at(0))] == ["one-1"]
