@@ -18,6 +18,7 @@ from execwatchd.ctl.ports import Query, Source, Tools
 from execwatchd.ctl.terminal import Console
 from execwatchd.kinds import Kind
 from tests.fakes.ctl import EPOCH, FakeManager
+from tests.system.harness import wait_until
 
 REMOTE = "/usr/lib/systemd/systemd-journal-remote"
 Write = Callable[..., Path]
@@ -172,3 +173,16 @@ def test_a_file_that_is_none_hides_no_other(write: Write) -> None:
     directory = write([sent(ONE, 1)])
     (directory / "empty.journal").touch()
     assert [one["cmdline"] for one in shown(directory, "--since", at(0))] == ["one-1"]
+
+
+def test_a_live_reader_that_skips_goes_on_with_what_arrives(write: Write) -> None:
+    """However late: a search for the present would pass over it."""
+    directory = write([sent(TWO, second) for second in range(10)])
+    with open_journal(Source(str(directory))) as journal:
+        entries = journal.polled(Query(follow=True))
+        assert next(entries) is not None
+        journal.skip(EPOCH + 20_000_000)
+        assert next(entries) is None
+        write([sent(ONE, second) for second in range(3)])
+        arrived = [wait_until(lambda: next(entries), "what arrived") for _ in range(3)]
+    assert [one.fields["MESSAGE"] for one in arrived] == [b"0", b"1", b"2"]
