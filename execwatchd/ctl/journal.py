@@ -100,6 +100,8 @@ class SystemdJournal:
         """Every entry that satisfies them, with its cursor, whatever is being read."""
         if self._finder is None:
             self._finder = Reader(self._source)
+            self._finder.watch()
+        self._finder.process()  # files may have come since
         self._finder.match(clauses)
         self._finder.seek_head()
         while self._finder.next() is not None:

@@ -186,3 +186,16 @@ def test_a_live_reader_that_skips_goes_on_with_what_arrives(write: Write) -> Non
         write([sent(ONE, second) for second in range(3)])
         arrived = [wait_until(lambda: next(entries), "what arrived") for _ in range(3)]
     assert [one.fields["MESSAGE"] for one in arrived] == [b"0", b"1", b"2"]
+
+
+def test_what_is_looked_up_may_be_in_a_file_that_came_later(write: Write) -> None:
+    """As the exec of an end, after the journal was rotated."""
+
+    def found(second: int) -> bool:
+        return journal.find([(b"EXECWATCH_CMDLINE=one-%d" % second,)]) is not None
+
+    directory = write([sent(ONE, 1)])
+    with open_journal(Source(str(directory))) as journal:
+        assert (found(1), found(2)) == (True, False)
+        write([sent(ONE, 2)], "rotated")
+        assert (found(1), found(2)) == (True, True)
