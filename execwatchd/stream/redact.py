@@ -1,31 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Secrets out of command lines, in a time that no argument can drive up.
+"""Secrets out of command lines, in a time that no argument can drive up: see search.py, and _work()."""
 
-RE2 matches in time linear to the text, whatever pattern and text are; Python's `re` does not. How often it is
-asked is bounded too: by the number of patterns, and by _FOUND.
-"""
-
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Protocol
 
-import re2  # at the start, since a daemon from root's own checkout may not read it later
-
-from execwatchd.stream import patterns
+from execwatchd.stream.builtin import LINES, BuiltIn
 from execwatchd.stream.decode import REDACTED, Record
+from execwatchd.stream.search import CALL, Regex, Search, Span, TooMuchError, Work, any_of
 
 MARK = b"***"
 DEFAULT = "default"  # stands for the built-in patterns
-_FOUND = 32  # matches in one argv; with more, all behind argv[0] counts as secret
-_MEMORY = 2 << 20  # bytes that a pattern may take; beyond, RE2 is slower, and linear still
-
-# Each argument a line, so that `.` stays in it, and a line break inside one a NUL: of the same length.
-_LINES = bytes.maketrans(b"\0\n", b"\n\0")
-# `sh -c` and its script; an option behind -c, or a single word, is none
-_SCRIPT = re.compile(rb"^(-[A-Za-z]{0,5}c)\n(?=[^-\n][^\n]*?[ \t\0;=])", re.MULTILINE)
-_ARGUMENT = re.compile(rb"[^\0]+")
-
-Span = tuple[int, int]
 
 
 class Redactor:
@@ -33,7 +18,7 @@ class Redactor:
 
     def __init__(self, wanted: Collection[str]) -> None:
         own = _without_default(wanted)
-        self._finders: list[_Finder] = [_BuiltIn()] if DEFAULT in wanted else []
+        self._finders: list[_Finder] = [BuiltIn()] if DEFAULT in wanted else []
         self._finders += [_Own(own)] if own else []
         self._suspecting = [finder.suspects for finder in self._finders]
 
@@ -51,36 +36,56 @@ class Redactor:
         return record._replace(argv=clean, flags=record.flags | REDACTED)
 
     def clean(self, argv: bytes) -> bytes:
-        """The same number of arguments; a whole one only where a pattern says so."""
-        try:
-            spans = [span for finder in self._finders for span in finder.spans(argv)]
-        except _TooManyError:
-            spans = [(argv.find(b"\0") + 1, len(argv))]
+        """The same number of arguments; a whole one only where a pattern says so, or all is too much work."""
         clean, at = [], 0
-        for start, end in _joined(spans):
-            clean += [argv[at:start], _ARGUMENT.sub(MARK, argv[start:end])]
+        for start, end in _joined(self._spans(argv)):
+            clean += [argv[at:start], _marked(argv[start:end])]
             at = end
         return b"".join([*clean, argv[at:]])
+
+    def _spans(self, argv: bytes) -> list[Span]:
+        """If it is too much, only the begin is judged, and what is behind that taken for a secret."""
+        with suppress(TooMuchError):
+            return self._found(argv, Work(_work(argv)))
+        work = Work(_work(argv) // 3)
+        judged, spans = argv.find(b"\0") + 1, []
+        with suppress(TooMuchError):
+            for part in 64, 16, 4:
+                end = argv.rfind(b"\0", 0, len(argv) // part) + 1
+                if end > judged:
+                    spans, judged = self._found(argv[:end], work), end
+        return [*spans, (judged, len(argv))]
+
+    def _found(self, argv: bytes, work: Work) -> list[Span]:
+        return [span for finder in self._finders for span in finder.spans(argv, work)]
+
+
+def _work(argv: bytes) -> int:
+    """Enough for sixteen secrets, and to search through a long one a dozen times."""
+    return 64 * CALL + 8 * len(argv)
+
+
+def _marked(secret: bytes) -> bytes:
+    """As many arguments."""
+    if not secret:
+        return b""
+    return (MARK + b"\0") * secret.count(b"\0") + (b"" if secret.endswith(b"\0") else MARK)
 
 
 def check(pattern: str) -> None:
     """Raises ValueError with the reason, which is RE2's."""
-    if _Regex(pattern, "").is_in(b""):
+    if Regex(pattern, "").is_in(b""):
         raise ValueError("it matches where nothing is")
 
 
 def check_together(wanted: Iterable[str]) -> None:
     """Raises ValueError if there are too many at once for RE2's budget of memory."""
     if own := _without_default(wanted):
-        _any_of(own)
+        any_of(own, "(?m)")
 
 
 def _without_default(wanted: Iterable[str]) -> list[str]:
     return [pattern for pattern in wanted if pattern != DEFAULT]
-
-
-def _any_of(own: Iterable[str]) -> "_Regex":
-    return _Regex("|".join(f"(?:{pattern})" for pattern in own), capture=False)
 
 
 def _joined(spans: Iterable[Span]) -> Iterator[Span]:
@@ -95,121 +100,29 @@ def _joined(spans: Iterable[Span]) -> Iterator[Span]:
     yield last
 
 
-class _TooManyError(Exception):
-    """More matches than _FOUND."""
-
-
-class _Regex:
-    """One pattern, compiled for bytes. Raises ValueError."""
-
-    def __init__(self, pattern: str, flags: str = "(?m)", *, capture: bool = True) -> None:
-        options = re2.Options()
-        options.encoding = re2.Options.Encoding.LATIN1
-        options.log_errors = False
-        options.max_mem = _MEMORY
-        options.never_capture = not capture
-        try:
-            # The public search() runs a generator around this, for twice the time.
-            self._match: Any = re2.compile(f"{flags}{pattern}".encode(), options)._regexp.Match
-        except re2.error as error:
-            raise ValueError(error.args[0].decode(errors="replace")) from None
-        where = re2._Anchor
-        self._anywhere, self._here, self._whole = where.UNANCHORED, where.ANCHOR_START, where.ANCHOR_BOTH
-
-    def find(self, text: bytes, start: int, end: int) -> Sequence[Span]:
-        """The spans of the first match and of its groups; -1, -1 where there is none."""
-        found: Sequence[Span] = self._match(self._anywhere, text, start, end)
-        return found
-
-    def is_in(self, text: bytes) -> bool:
-        return bool(self._match(self._anywhere, text, 0, len(text))[0][0] >= 0)
-
-    def begins(self, text: bytes) -> bool:
-        return bool(self._match(self._here, text, 0, len(text))[0][0] >= 0)
-
-    def is_all_of(self, text: bytes) -> bool:
-        return bool(self._match(self._whole, text, 0, len(text))[0][0] >= 0)
-
-
-class _Search:
-    """The matches in one text, counted."""
-
-    def __init__(self, text: bytes) -> None:
-        self.text = text
-        self._left = _FOUND
-
-    def matches(self, regex: _Regex, start: int, end: int) -> Iterator[Sequence[Span]]:
-        """Raises _TooManyError."""
-        while start <= end and (found := regex.find(self.text, start, end))[0][0] >= 0:
-            self._left -= 1
-            if self._left < 0:
-                raise _TooManyError
-            yield found
-            start = max(found[0][1], found[0][0] + 1)
-
-
 class _Finder(Protocol):
     def suspects(self, argv: bytes) -> bool:
         """Quick; False: it has no secret."""
 
-    def spans(self, argv: bytes) -> Iterator[Span]:
-        """Where they are, in any order. Raises _TooManyError."""
+    def spans(self, argv: bytes, work: Work) -> Iterator[Span]:
+        """Where they are, in any order. Raises TooMuchError."""
 
 
 class _Own:
     """The administrator's patterns: the groups of a match are secrets, or all of it where it has none."""
 
     def __init__(self, own: Sequence[str]) -> None:
-        self._own = [_Regex(pattern) for pattern in own]
-        self._any = _any_of(own)
+        self._own = [Regex(pattern, "(?m)", groups=True) for pattern in own]
+        self._any = any_of(own, "(?m)")
 
     def suspects(self, argv: bytes) -> bool:
-        return self._any.is_in(argv.translate(_LINES))
+        return self._any.is_in(argv.translate(LINES))
 
-    def spans(self, argv: bytes) -> Iterator[Span]:
-        search = _Search(argv.translate(_LINES))
+    def spans(self, argv: bytes, work: Work) -> Iterator[Span]:
+        work.left += len(self._own) * (CALL + len(argv))  # what there is at least
+        search = Search(argv.translate(LINES), work)
         for regex in self._own:
-            for match in search.matches(regex, 0, len(argv)):
-                yield from [span for span in match[1:] if span[0] >= 0] or match[:1]
-
-
-class _BuiltIn:
-    """Those of patterns.py, each rule tried only where the hint of its kind is."""
-
-    def __init__(self) -> None:
-        self.suspects = _regex("|".join(f"(?:{kind.hint})" for kind in patterns.KINDS), capture=False).is_in
-        self._kinds = [(_regex(kind.hint), [_Rule(rule) for rule in kind.rules]) for kind in patterns.KINDS]
-
-    def spans(self, argv: bytes) -> Iterator[Span]:
-        search = _Search(_SCRIPT.sub(b"\\1\0", argv.translate(_LINES)))
-        for hint, rules in self._kinds:
-            if hint.is_in(argv):
-                for rule in rules:
-                    yield from rule.spans(search)
-
-
-def _regex(pattern: str, *, capture: bool = True) -> _Regex:
-    return _Regex(pattern, "(?im)", capture=capture)
-
-
-class _Rule:
-    def __init__(self, rule: patterns.Rule) -> None:
-        self._secret = _regex(rule.secret)
-        self._within = _regex(rule.within) if rule.within else None
-        self._unless = _regex(rule.unless) if rule.unless else None
-        self._harmless = _regex(patterns.HARMLESS)
-        self._no_word = _regex(patterns.NO_WORD) if rule.word else None
-
-    def spans(self, search: _Search) -> Iterator[Span]:
-        whole = (0, len(search.text))
-        places = [match[1] for match in search.matches(self._within, *whole)] if self._within else [whole]
-        for match in (match for place in places for match in search.matches(self._secret, *place)):
-            if not self._unless or not self._unless.begins(search.text[slice(*match[0])]):
-                yield from (span for span in match[1:] if self._is_secret(search.text, span))
-
-    def _is_secret(self, text: bytes, span: Span) -> bool:
-        if span[0] < 0 or self._harmless.is_all_of(text[slice(*span)]):
-            return False
-        if not self._no_word or text[span[0] - 1 : span[0]] == b"'":  # quoted like this, $ is only $
-            return True
-        return not self._no_word.is_all_of(text[slice(*span)])
+            start = 0
+            while start <= len(argv) and (found := search.groups(regex, start, len(argv))):
+                yield from [span for span in found[1:] if span[0] >= 0] or found[:1]
+                start = max(found[0][1], found[0][0] + 1)

@@ -12,12 +12,18 @@ from tests.fakes.records import pack, values
 
 ROUNDS = 9
 TIMES = 2000
+_KINDS = (
+    b"mysql docker login curl http smbclient lftp snmpget plink openssl nmcli redis-cli zip ldapadd 7z "
+    b"xfreerdp mongo "
+)
 COMMANDS = {
     "ls -la": b"ls\0-la\0",
     "1200 bytes": b"cc1\0-quiet\0-imultiarch\0x86_64-linux-gnu\0" * 30,
     "curl URL": b"curl\0-s\0https://host/\0",
     "curl -u": b"curl\0-u\0me:x\0https://host/\0",
-    "4 KiB, the worst": (b"mysql " * 700)[:4096],
+    "4 KiB, one name": (b"mysql " * 700)[:4096],
+    "4 KiB, all kinds": (b"true\0-c\0" + _KINDS * 40)[:4096],
+    "4 KiB, the worst": b"password=xy\0" * 340,
 }
 PATTERNS = {"true": ["default"], "own": [r"^--pin[=\n]([0-9]+)$"]}
 

@@ -19,7 +19,7 @@ LICENCES = {"LICENSE", "Apache-2.0"}
 BOUNDARIES = {
     "bcc": {"execwatchd/kernel/loader.py"},
     "dbus_next": {"execwatchd/control/wire.py", "execwatchd/ctl/bus.py"},
-    "re2": {"execwatchd/stream/redact.py"},
+    "re2": {"execwatchd/stream/search.py"},
     "systemd": {"execwatchd/notify.py", "execwatchd/ctl/reader.py"},
 }
 

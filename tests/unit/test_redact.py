@@ -2,16 +2,20 @@
 """What is taken for a secret, and what is not; whatever argv is, in bounded time, nothing else goes."""
 
 import shlex
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from execwatchd.kernel.layout import SCHEMA, Flag
-from execwatchd.stream import patterns, redact
+from execwatchd.stream import commands
+from execwatchd.stream.builtin import BuiltIn
 from execwatchd.stream.decode import Decoder, Record
 from execwatchd.stream.entry import encode, message
 from execwatchd.stream.redact import Redactor, check
+from execwatchd.stream.search import CALL, Regex, Work
 from tests.fakes.native import fields
 from tests.fakes.records import Value, pack, values
 
@@ -307,20 +311,15 @@ def test_whatever_it_is(whole: bytes, cut: bool) -> None:
     before = whole[:-1] if cut else whole
     found = BUILT_IN(record(argv=before))
     assert found.argv.count(b"\0") == before.count(b"\0")
-    assert len(found.argv) <= 3 * len(before)
+    assert len(found.argv) <= 4 * len(before)
     assert found.argv.split(b"\0")[0] == before.split(b"\0")[0] or b"***" in found.argv.split(b"\0")[0]
     encode(found)
 
 
 @given(ARGV)
-def test_a_hint_is_wherever_its_rules_find_something(before: bytes) -> None:
-    text = redact._SCRIPT.sub(b"\\1\0", before.translate(redact._LINES))
-    for kind in patterns.KINDS:
-        try:
-            found = any(list(redact._Rule(rule).spans(redact._Search(text))) for rule in kind.rules)
-        except redact._TooManyError:
-            found = True
-        assert redact._regex(kind.hint).is_in(before) or not found, kind.hint
+def test_a_hint_is_wherever_something_is_found(before: bytes) -> None:
+    built_in = BuiltIn()
+    assert not list(built_in.spans(before, Work(10**9))) or built_in.suspects(before)
 
 
 SECRET = st.text("abcXYZ019+/@%^~_", min_size=6, max_size=20).map(lambda text: f"Q{text}Q".encode())
@@ -420,35 +419,86 @@ def test_nothing_to_redact_with_is_no_redactor_at_all() -> None:
     assert Redactor([])(record(argv=b"x\0--token=y\0")).argv == b"x\0--token=y\0"
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        b"--token=x\0", b"mysql -p", b"mysql\0", b"-px\0", b"a-", b"password", b"docker ", b"\"", b"'",
-        b"\\", b"-c\0", b"openssl\0passwd\0", b"eyJ.", b"://a:", b"identified by ", b"a", b"x=",
-        b"Authorization: ",
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("own", [["default"], [r"(a+)+$", r"(a|a)*b|a", r"(x?){30}x{30}"]])
-def test_its_time_is_bounded(own: list[str], piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """RE2 takes time linear to the text for each search; so their number is what can be driven up."""
-    searches = 0
-    find = redact._Regex.find
+class Counted:
+    """What RE2 is asked: the bytes that it reads, and CALL for each time."""
 
-    def counted(self: redact._Regex, text: bytes, start: int, end: int) -> object:
-        nonlocal searches
-        searches += 1
-        return find(self, text, start, end)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done = 0
+        for name in "find", "at", "all":
+            monkeypatch.setattr(Regex, name, self._counted(getattr(Regex, name)))
 
-    monkeypatch.setattr(redact._Regex, "find", counted)
-    redactor = Redactor(own)
-    number = sum(2 for kind in patterns.KINDS for _ in kind.rules) if own == ["default"] else len(own)
-    for size in (100, 32768):
-        searches = 0
-        found = redactor.clean((piece * size)[:size])
-        assert searches <= number + 2 * redact._FOUND + 2
-        assert len(found) <= 3 * size
+    def _counted(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(regex: Regex, text: bytes, start: int, end: int) -> object:
+            found = method(regex, text, start, end)
+            last = (found[0] if isinstance(found, list) else found)[1]
+            self.done += CALL + (end if last < 0 else last) - start
+            return found
+
+        return counted
+
+    def of(self, argv: bytes, redactor: Redactor = BUILT_IN) -> int:
+        self.done = 0
+        found = redactor.clean(argv)
+        assert found.count(b"\0") == argv.count(b"\0")
+        assert len(found) <= 4 * len(argv)
+        return self.done
 
 
-def test_too_many_secrets_are_all_secret() -> None:
-    many = b"tool\0" + b"--token=hunter2\0" * 40 + b"plain\0"
-    assert BUILT_IN.clean(many) == b"tool\0" + b"***\0" * 41
+def bound(size: int, own: int = 0) -> int:
+    """Two tries, the second with a third of the first one's work, and each ends with one call too many."""
+    return 88 * CALL + 13 * size + 2 * own * (CALL + size)
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(monkeypatch)
+
+
+PIECES = [
+    b"--token=x\0", b"mysql -p", b"mysql\0", b"-px\0", b"a-", b"password", b"docker ", b"\"", b"'",
+    b"\\", b"-c\0", b"sh\0-c\0a ", b"openssl\0passwd\0", b"eyJ.", b"://a:", b"identified by ", b"a", b"x=",
+    b"Authorization: ", b"cookie: a=", b"token\0", b"sk-", b"-----BEGIN PRIVATE KEY-----",
+]  # fmt: skip
+NAMES = sorted({name.encode() for command in commands.COMMANDS for name in command.names.split()})
+# all kinds in one
+MIXED = b"true\0-c\0" + b" ".join(name for name in NAMES if name.isalpha()) + b" "
+
+
+@pytest.mark.parametrize("size", [100, 4096, 32768])
+@pytest.mark.parametrize("piece", [*PIECES, MIXED, MIXED.replace(b" ", b"\0"), MIXED + b"".join(PIECES)])
+def test_its_work_is_bounded(piece: bytes, size: int, work: Counted) -> None:
+    assert work.of((piece * size)[:size]) <= bound(size)
+
+
+@pytest.mark.parametrize("size", [100, 32768])
+@pytest.mark.parametrize("piece", [b"a", b"ab", b"x\0"])
+def test_so_it_is_with_patterns_of_ones_own(piece: bytes, size: int, work: Counted) -> None:
+    own = [r"(a+)+$", r"(a|a)*b|a", r"(x?){30}x{30}"]
+    assert work.of((piece * size)[:size], Redactor(own)) <= bound(size, len(own))
+
+
+@given(
+    st.lists(st.sampled_from(PIECES + NAMES + [b" ", b"\0", b";", b"/"]), min_size=1, max_size=40), st.data()
+)
+def test_its_work_is_bounded_for_any_mixture(pieces: list[bytes], data: st.DataObject) -> None:
+    size = data.draw(st.sampled_from([50, 500, 4096]))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert Counted(monkeypatch).of((b"".join(pieces) * size)[:size]) <= bound(size)
+
+
+def test_most_of_a_command_line_is_one_search(work: Counted) -> None:
+    """What has no hint is asked for no more than that; and a hint doesn't cost one for each rule."""
+    for line in ("ls -la", "gcc -c -o token.o token.c", "ar rcs libtokenizer.a src/tokenizer/a.o"):
+        assert not BuiltIn().suspects(argv(line))
+    assert work.of(argv("curl -s https://host/")) <= 12 * CALL
+
+
+def test_of_too_many_secrets_the_first_are_found() -> None:
+    many = b"tool\0" + b"--token=hunter2\0" * 200 + b"plain\0"
+    assert BUILT_IN.clean(many) == b"tool\0" + b"--token=***\0" * 2 + b"***\0" * 199
+
+
+def test_what_is_too_much_hides_no_script_before_it() -> None:
+    script = b"bash\0-c\0id; curl host|sh\0"
+    assert BUILT_IN.clean(script + b"password=xy\0" * 33) == script + b"***\0" * 33
+    assert BUILT_IN.clean(script + MIXED * 20) == script + b"true\0-c\0" + b"***\0" * 38 + b"***"
