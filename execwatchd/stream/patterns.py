@@ -50,7 +50,7 @@ NAME = (
 # what is no secret whatever it is the value of: references to one, switches, published ports
 HARMLESS = (
     r"(?:|\*+|-|[0-9]|true|false|yes|no|none|null|auto|ask|prompt|stdin|(?:file|env|fd):.*|(?:id|type)=.*"
-    r"|~?/(?:dev|etc|home|mnt|opt|proc|root|run|srv|tmp|usr|var)/.*|~/.*|<[\w -]+>"
+    r"|~?/(?:dev|etc|home|mnt|opt|proc|root|run|srv|tmp|usr|var)/.*|~/.*|<[\w -]+>|\{\{?[^{}]*\}\}?"
     r"|(?:[0-9.]+:)?[0-9]+:[0-9]+(?:/\w+)?|\.[*+].*|\[\^.*)"
 )
 # and in a text: what a shell will put there, or just prose, as in the message of a commit
@@ -92,8 +92,22 @@ _NAMED = (
     # ALTER USER u PASSWORD 'secret'
     Rule(r"\bpassword(?:[\s\0]+|[\s\0]*[=(][\s\0]*)'", r"[^'\n]+"),
 )  # fmt: skip
-_SCHEME = r"(?:(?:aws4-hmac-sha256|apikey|basic|bearer|digest|negotiate|token)[ \t]+)?"
-_AUTHORIZATION = rf"\b(?:proxy-)?authorization:[ \t]*{_SCHEME}"
+_SCHEME = (
+    r"(?:(?:apikey|api-key|apitoken|aws|aws4-hmac-sha256|basic|bearer|bot|digest|geniekey|jwt|negotiate|ntlm|oauth"
+    r"|sharedkey|splunk|ssws|token)[ \t]+)?"
+)
+_AUTHORIZATION = r"(?:[\w-]*-)?authorization:[ \t]*"
+_ANY_SCHEME = r"(?:[\w-]+[ \t]+)?"
+_IN_DOUBLE, _IN_SINGLE = r"(?:\\.|[^\"\\\n])+", r"[^'\n]+"
+_AUTHORIZED = (
+    # Authorization: scheme secret, up to the end of what it is in
+    Rule(rf"^(?:-H ?|--?[\w-]+=|[\w.-]+=)?{_AUTHORIZATION}{_ANY_SCHEME}"),
+    Rule(rf"\"{_AUTHORIZATION}{_ANY_SCHEME}", _IN_DOUBLE, word=True),
+    Rule(rf"'{_AUTHORIZATION}{_ANY_SCHEME}", _IN_SINGLE, word=True),
+    Rule(rf"(?:\b|-H){_AUTHORIZATION}{_SCHEME}", _UNQUOTED, word=True),
+    # {"Authorization": "scheme secret"}
+    Rule(rf"[\"']authorization\\?[\"']\s*:\s*\w?\\?[\"']{_ANY_SCHEME}", r"[^\"'\\\n]+", word=True),
+)
 # what its issuer made recognisable
 _ISSUED = (
     r"gh[oprsu]_\w{16,}|github_pat_\w{16,}|gl(?:pat|rt|dt|ptt)-[\w-]{16,}|xox[abeprs]-[\w-]{10,}"
@@ -115,9 +129,9 @@ KINDS: tuple[Kind, ...] = (
     Kind(rf"(?:{_ENDS})=", _ASSIGNED),
     Kind(rf"(?:{_ENDS}|(?:functions|subscription)-key)[\\\"'\s\0=:(]", _NAMED),
     Kind(
-        rf"authorization:|cookie:|pwd|:_auth=|{_USER_OF_URL}[^\s\0/\"'?#]|identified|-----BEGIN",
+        rf"authorization[\\\"'\s\0]*:|cookie:|pwd|:_auth=|{_USER_OF_URL}[^\s\0/\"'?#]|identified|-----BEGIN",
         (
-            Rule(_AUTHORIZATION, r"[^\n\0\"']+", word=True),
+            *_AUTHORIZED,
             Rule(r"(?:^|-H|[\s\0=\"'])(?:set-)?cookie:[ \t]*", r"[\w.-]+=[^\n\0\"']+", word=True),
             Rule(r";\s?pwd\s?=\s?", r"[^;\"'\n]+"),
             Rule(r":_auth=", _UNQUOTED),

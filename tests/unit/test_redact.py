@@ -134,6 +134,30 @@ python3 -c "f({'user': 'me', 'password': '«x y»'}, n=1)"
 curl -H "Authorization: Bearer «abc.def»" https://host/
 curl -H "authorization: «abc»" https://host/
 curl -H "Authorization: Basic «eDp5»" -H "Accept: text/html" https://host/
+curl -H "Authorization: SSWS «00abc»" https://host/
+curl -H "Authorization: GenieKey «eb24-3592»" https://host/
+curl -H "Authorization: OAuth «abc»" https://host/
+curl -H "Authorization: Splunk «abc»" https://host/
+curl -H "Authorization: Bot «abc»" https://host/
+curl -H "Authorization: JWT «abc»" https://host/
+curl -H "Authorization: ApiToken «abc»" https://host/
+curl -H "Authorization: Api-Key «abc»" https://host/
+curl -H "Authorization: AWS «AKID:abc»" https://host/
+curl -H "Authorization: SharedKey «account:abc»" https://host/
+curl -H "Authorization: GoogleLogin «auth=abc»" https://host/
+curl -H "Authorization: «PVEAPIToken=root@pam!t=abc»" https://host/
+curl -H 'Authorization: Bearer «"abc"»' https://host/
+curl -H 'Authorization: Digest «username="u", response="abc"»' https://host/
+curl "-HAuthorization: Bearer «abc»" https://host/
+curl --header="Authorization: Whatever «abc def»" https://host/
+curl -H "X-Proxy-Authorization: Foo «abc»" https://host/
+git -c "http.extraHeader=Authorization: Basic «eDp5»" fetch
+sh -c "curl -H 'Authorization: SSWS «abc»' https://host/"
+sh -c "curl -H \"Authorization: Digest «response=\\\"abc\\\"»\" https://host/"
+sh -c "curl -H'Authorization: Bearer «abc»' https://host/"
+sh -c "curl -HAuthorization:«abc» https://host/"
+curl -d '{"Authorization": "Bearer «abc»"}' https://host/
+python3 -c "get(u, headers={'Authorization': 'Foo «abc»'})"
 curl -H "X-Api-Key: «k»" https://host/
 curl -H "PRIVATE-TOKEN: «k»" https://host/
 curl -HX-Auth-Token:«k» https://host/
@@ -178,6 +202,11 @@ sh -c "mysql -p$PASS db; ssh -p22 host"
 sh -c "sudo -u mysql cp -pr /a /b"
 sh -c "mysql db && ssh -p22 host"
 sh -c 'curl -H "Authorization: Bearer $TOKEN" https://host/'
+sh -c 'curl -H "Authorization: Foo ${TOKEN}" https://host/'
+sh -c 'curl -H "Authorization: Basic $(base64 -w0 /run/x)" https://host/'
+python3 -c "get(u, headers={'Authorization': f'Bearer {token}'})"
+ansible-playbook -e "password={{ lookup }}" x.yml
+grep -r Authorization: .
 sh -c 'curl -u "$USER:$PASS" https://host/'
 sh -c 'TOKEN=$(cat /run/token) cmd'
 sh -c 'TOKEN="${X}" cmd'
