@@ -12,7 +12,8 @@ LINES = bytes.maketrans(b"\0\n", b"\n\0")
 # `sh -c` and its script; an option behind -c, or a single word, is none
 _SCRIPT = r"^-[A-Z]{0,5}c\n[^-\n][^\n]*?[ \t\0;=]"
 _NAME = re.compile(rb"[\w-]+\Z")
-_NAME_MAX = 32  # that of the longest command, and more
+_NAME_MAX = 32  # bytes of the name of a command, and more
+_NEAR = 256  # bytes in which what belongs to something is behind it
 
 
 class BuiltIn:
@@ -54,50 +55,57 @@ class _Rules:
     def spans(self, search: Search, start: int, end: int) -> Iterator[Span]:
         while self._rules and start < end and (match := search.find(self._any, start, end)):
             start = max(match[1], match[0] + 1)
-            # of the first rule, what was found is all that is before its value
-            yield from self._secret(search, match[0], end, None if self._rules[0].begin else match[1])
+            for rule in self._rules:
+                if len(self._rules) == 1 or search.is_all(rule.begin, *match):
+                    yield from rule.secret(search, match, end)
+                    break
 
     def first(self, search: Search, start: int, end: int) -> Iterator[Span]:
         """Only right there."""
-        return self._secret(search, start, end)
-
-    def _secret(self, search: Search, start: int, end: int, at: int | None = None) -> Iterator[Span]:
         for rule in self._rules:
-            value = rule.value(search, start, end, at)
-            if value and rule.is_secret(search, start, value):
-                yield value
-                break
-            at = None
+            if match := search.at(rule.begin, start, end):
+                yield from rule.secret(search, match, end)
 
 
 class _Rule:
     def __init__(self, rule: patterns.Rule) -> None:
-        self.begin = rule.begin
+        self.begin = Regex(rule.before + rule.begin)
         self._rule = rule
-        self._all = Regex(rule.before + rule.value)
-        self._before = Regex(rule.before)
+        self._before = Regex(rule.before) if rule.begin else None
+        self._value = Regex(rule.value)
+        self._then = Regex(rule.value + rule.then) if rule.then else None
         self._unless = Regex(rule.unless) if rule.unless else None
         self._harmless = Regex(patterns.HARMLESS)
         self._no_word = any_of([patterns.HARMLESS, patterns.NO_WORD]) if rule.word else self._harmless
 
-    def value(self, search: Search, start: int, end: int, at: int | None) -> Span | None:
-        """That of the match which begins at `start`; `at`: where it is, if that is known."""
-        if not (match := search.at(self._all, start, end)):
-            return None
-        if at is None and (before := search.at(self._before, *match)):
-            at = before[1]
-        start, end = at if at and at < match[1] else match[0], match[1]
-        if self._rule.quoted and search.text[start] in b"\"'":
-            start += 1
-        if search.text.endswith(self._rule.behind.encode(), start, end):
-            end -= len(self._rule.behind)
-        return start, end
-
-    def is_secret(self, search: Search, start: int, value: Span) -> bool:
-        if self._unless and search.at(self._unless, start, value[1]):
-            return False
+    def secret(self, search: Search, begin: Span, end: int) -> Iterator[Span]:
+        """That of the match which begins like this."""
+        start = begin[1]
+        if self._before:
+            _, start = search.at(self._before, *begin) or begin
+        end = _end_of_line(search.text, start, end)
+        if self._then and not search.at(self._then, start, end):
+            return
+        if not (value := search.at(self._value, start, end)):
+            return
+        if self._unless and search.at(self._unless, begin[0], min(end, value[1] + _NEAR)):
+            return
+        value = self._stripped(search.text, value)
         quoted = search.text[value[0] - 1 : value[0]] == b"'"  # and $ is only $
-        return not search.is_all(self._harmless if quoted else self._no_word, *value)
+        if not search.is_all(self._harmless if quoted else self._no_word, *value):
+            yield value
+
+    def _stripped(self, text: bytes, value: Span) -> Span:
+        start, end = value
+        if self._rule.quoted and text.startswith((b'"', b"'"), start, end):
+            start += 1
+        return start, end - len(self._rule.behind) * text.endswith(self._rule.behind.encode(), start, end)
+
+
+def _end_of_line(text: bytes, start: int, end: int) -> int:
+    """No value goes beyond."""
+    found = text.find(b"\n", start, end)
+    return end if found < 0 else found
 
 
 class _Commands:
@@ -151,7 +159,8 @@ class _Names:
             if name:
                 yield name[0].lower(), start
             # the name may be the word before the next one
-            match = search.at(self._next, start, end) or search.find(self._anywhere, start - 1, end)
+            near = min(start + _NEAR, end)
+            match = search.at(self._next, start, near) or search.find(self._anywhere, start - 1, end)
 
 
 class _Command:
@@ -161,10 +170,10 @@ class _Command:
         self._spans = _Rules.first if command.first else _Rules.spans
 
     def in_arguments(self, search: Search, start: int, end: int) -> Iterator[Span]:
-        if match := search.at(self._after[0], start, end):
+        if match := search.at(self._after[0], start, min(start + _NEAR, end)):
             yield from self._spans(self._rules[0], search, match[1], end)
 
     def in_words(self, search: Search, start: int, end: int) -> Iterator[Span]:
         """`start`: of the blank before them."""
-        if match := search.at(self._after[1], start, end):
+        if match := search.at(self._after[1], start, min(start + _NEAR, end)):
             yield from self._spans(self._rules[1], search, max(match[1] - 1, start), end)

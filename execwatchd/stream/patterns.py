@@ -15,7 +15,7 @@ ARGUMENT = ".+"
 
 
 class Rule(NamedTuple):
-    """A secret is what matches `value` right behind `before`, but not `behind` at its end.
+    """A secret is what matches `value` right behind `before`, but not `behind` at its end, and before `then`.
 
     `begin`: what every such value begins with. `quoted`: the quote that it begins with is none of it.
     `word`: it is a word of a text, and NO_WORD is none. `unless`: nor has one a match that begins so.
@@ -25,6 +25,7 @@ class Rule(NamedTuple):
     value: str = ARGUMENT
     begin: str = ""
     behind: str = ""
+    then: str = ""
     quoted: bool = False
     word: bool = False
     unless: str = ""
@@ -37,19 +38,23 @@ class Kind(NamedTuple):
     rules: tuple[Rule, ...]
 
 
+# how the names of options, variables and keys end that have a secret as their value
 _ENDS = (
-    r"pass(?:w(?:or)?d|phrase|code)?|secret|token|bearer|_private_key|secret_key_base|mysql_pwd|rediscli_auth"
+    r"passw(?:or)?d[0-9]?|passphrase|passcode|secret[0-9]?|token[0-9]?|bearer|_private_key|secret_key_base"
     r"|(?:api|access|secret|auth|account|encryption)[-_.]?key"
 )
-# how the names of options, variables and keys end that have a secret as their value
 NAME = (
-    r"(?:[\w.-]*(?:passw(?:or)?d|passphrase|passcode|secret|token|bearer|_private_key|secret_key_base"
-    r"|(?:api|access|secret|auth|account|encryption)[-_.]?key)"
-    r"|(?:[\w.-]*[-_.]|\w*(?:admin|db|ftp|mail|root|smtp|sql|ssh|user))?pass|-*(?:mysql_pwd|rediscli_auth))"
+    rf"(?:[\w.-]*(?:{_ENDS})|(?:[\w.-]*[-_.]"
+    r"|\w*(?:admin|db|ftp|key|mail|require|root|smtp|sql|ssh|store|user))?pass[0-9]?"
+    r"|-*(?:mysql_pwd|rediscli_auth|masterauth)|[\w.-]*(?:git(?:hub|lab)|gh|ado|azure|devops)_pat)"
 )
+_HINT = rf"(?:{_ENDS}|pass[0-9]?|mysql_pwd|rediscli_auth|masterauth|_pat)"
+# those whose value may be a path
+_SHORT = r"(?:[\w.-]*[-_.]|--?)pwd?"
+_KEY = r"[\w.-]*(?:signing|master|private)[-_.]key"
 # what is no secret whatever it is the value of: references to one, switches, published ports
 HARMLESS = (
-    r"(?:|\*+|-|[0-9]|true|false|yes|no|none|null|auto|ask|prompt|stdin|(?:file|env|fd):.*|(?:id|type)=.*"
+    r"(?:|\*+|-|[0-9]|true|false|yes|no|on|off|(?:en|dis)abled?|none|null|auto|ask|prompt|stdin|(?:file|env|fd):.*|(?:id|type)=.*"
     r"|~?/(?:dev|etc|home|mnt|opt|proc|root|run|srv|tmp|usr|var)/.*|~/.*|<[\w -]+>|\{\{?[^{}]*\}\}?"
     r"|(?:[0-9.]+:)?[0-9]+:[0-9]+(?:/\w+)?|\.[*+].*|\[\^.*)"
 )
@@ -72,7 +77,9 @@ def in_text(before: str, value: str = VALUE, unless: str = "") -> Rule:
     return Rule(before, value, quoted=True, word=True, unless=unless)
 
 
-_HEADER = r"[\w-]*(?:access|api|auth|functions|secret|subscription)-key|(?:\w+-)+(?:password|secret|token)"
+_HEADER = (
+    r"[\w-]*(?:access|api|auth|functions|secret|subscription)[-_]?key|(?:\w+-)+(?:password|secret|token)"
+)
 _ASSIGNED = (
     # --password=secret, --env=TOKEN=secret, -Dx.password=secret, TOKEN=secret
     Rule(rf"^(?:--?[\w-]+=)?{NAME}="),
@@ -89,8 +96,14 @@ _NAMED = (
     ),
     # X-Auth-Token: secret
     Rule(rf"(?:^|-H|[\s\0=\"'])(?:{_HEADER}):[ \t]*", _UNQUOTED, word=True),
-    # ALTER USER u PASSWORD 'secret'
+    Rule(r"^(?:-H ?)?token:[ \t]*", r"\S+", then="$"),
+    # ALTER USER u PASSWORD 'secret', SET PASSWORD FOR u = 'secret'
     Rule(r"\bpassword(?:[\s\0]+|[\s\0]*[=(][\s\0]*)'", r"[^'\n]+"),
+    Rule(
+        r"\bset[\s\0]+password(?:[\s\0]+for[\s\0]+\S+)?[\s\0]*=[\s\0]*(?:password\()?",
+        r"(?:\"[^\"\n]+|'[^'\n]+)",
+        quoted=True,
+    ),
 )  # fmt: skip
 _SCHEME = (
     r"(?:(?:apikey|api-key|apitoken|aws|aws4-hmac-sha256|basic|bearer|bot|digest|geniekey|jwt|negotiate|ntlm|oauth"
@@ -99,12 +112,25 @@ _SCHEME = (
 _AUTHORIZATION = r"(?:[\w-]*-)?authorization:[ \t]*"
 _ANY_SCHEME = r"(?:[\w-]+[ \t]+)?"
 _IN_DOUBLE, _IN_SINGLE = r"(?:\\.|[^\"\\\n])+", r"[^'\n]+"
+# no path, and not what git calls user.signingkey
+_NO_PATH = rf"(?:\"[^\"\n/.~]+|'[^'\n/.~]+|[^\s\0\"'\\;|&()<>`/.~-]{_BARE}*)"
+_PATHLESS = (
+    Rule(rf"^(?:--?[\w-]+=)?{_SHORT}=", r"[^-/.~\n].*"),
+    Rule(r"^--?pwd?\n", r"[^-/.~\n].*"),
+    in_text(rf"{_BEFORE}[\w.-]*[-_.]pwd?=", _NO_PATH),
+    Rule(rf"^(?:--?[\w-]+=)?{_KEY}=", r"[^-./~\n][^./\n]{5,}", then="$"),
+    Rule(rf"^--?{_KEY}\n", r"[^-./~\n][^./\n]{5,}", then="$"),
+)
 _AUTHORIZED = (
     # Authorization: scheme secret, up to the end of what it is in
     Rule(rf"^(?:-H ?|--?[\w-]+=|[\w.-]+=)?{_AUTHORIZATION}{_ANY_SCHEME}"),
     Rule(rf"\"{_AUTHORIZATION}{_ANY_SCHEME}", _IN_DOUBLE, word=True),
     Rule(rf"'{_AUTHORIZATION}{_ANY_SCHEME}", _IN_SINGLE, word=True),
-    Rule(rf"(?:\b|-H){_AUTHORIZATION}{_SCHEME}", _UNQUOTED, word=True),
+    Rule(
+        rf"(?:\b|-H){_AUTHORIZATION}{_SCHEME}",
+        r"(?:=\"[^\"\n]*\"(?:,[ \t]*)?|[^\s\0\"'])+",
+        word=True,
+    ),
     # {"Authorization": "scheme secret"}
     Rule(rf"[\"']authorization\\?[\"']\s*:\s*\w?\\?[\"']{_ANY_SCHEME}", r"[^\"'\\\n]+", word=True),
 )
@@ -120,24 +146,35 @@ _ISSUED_BEGIN = (
     r"(?:gh[oprsu]_|github_pat_|gl(?:pat|rt|dt|ptt)-|xox[abeprs]-|npm_|hf_|sk[-_]|AIza|dckr_pat_"
     r"|pypi-AgE|eyJ)"
 )
-_IDENTIFIED = r"\bidentified[\s\0]+(?:with[\s\0]+\S+[\s\0]+)?(?:by|as)[\s\0]+(?:password[\s\0]+)?'"
+_IDENTIFIED = r"\bidentified[\s\0]+(?:with[\s\0]+\S+[\s\0]+)?(?:by|as)[\s\0]+(?:password[\s\0]+)?"
+_USER = r"[\w.+%~-]+:"
 _USER_OF_URL = r"://[^\s\0/@:\"'?#]*:"
 
 
 # Each is one search: all at once would have more states than RE2 can keep.
 KINDS: tuple[Kind, ...] = (
-    Kind(rf"(?:{_ENDS})=", _ASSIGNED),
-    Kind(rf"(?:{_ENDS}|(?:functions|subscription)-key)[\\\"'\s\0=:(]", _NAMED),
+    Kind(rf"{_HINT}=", _ASSIGNED),
+    Kind(rf"(?:{_HINT}|(?:functions|subscription)-key)[\\\"'\s\0=:(]", _NAMED),
     Kind(
-        rf"authorization[\\\"'\s\0]*:|cookie:|pwd|:_auth=|{_USER_OF_URL}[^\s\0/\"'?#]|identified|-----BEGIN",
+        rf"pwd?[=\0]|(?:signing|master|private)[-_.]key[=\0]|@[\w.-]+:[0-9]|authorization[\\\"'\s\0]*:|cookie:|;\s?pwd|:_auth=|{_USER_OF_URL}[^\s\0/\"'?#]|identified|-----BEGIN",
         (
             *_AUTHORIZED,
+            *_PATHLESS,
+            # user:secret@proxy:3128
+            Rule(
+                rf"(?:^(?:--?[\w.-]+=|-x)?|[ \t\0=\"']){_USER}",
+                r"[^\s\0@/:\"']+",
+                begin=r"[^\s\0@/:\"']+@",
+                then=r"@[\w.-]+:[0-9]",
+                word=True,
+                unless=r"(?:.*[=\s\0\"'])?(?:acct|mailto|npm|sips?|user|xmpp):|[^@]+@sha[0-9]",
+            ),
             Rule(r"(?:^|-H|[\s\0=\"'])(?:set-)?cookie:[ \t]*", r"[\w.-]+=[^\n\0\"']+", word=True),
             Rule(r";\s?pwd\s?=\s?", r"[^;\"'\n]+"),
             Rule(r":_auth=", _UNQUOTED),
             # https://user:secret@host, also when the rest was cut off
             Rule(_USER_OF_URL, r"[^\s\0/\"'?#]+(?:@|\z)", behind="@", word=True),
-            Rule(_IDENTIFIED, r"[^'\n]+"),
+            Rule(_IDENTIFIED, r"(?:\"[^\"\n]+|'[^'\n]+)", quoted=True),
             Rule(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", r"[^\n]*?(?:-----END|$)", behind="-----END"),
         ),
     ),

@@ -11,6 +11,7 @@ from execwatchd.stream.search import CALL, Regex, Search, Span, TooMuchError, Wo
 
 MARK = b"***"
 DEFAULT = "default"  # stands for the built-in patterns
+_MEMORY = 2 << 20  # bytes that one of the administrator's may take, and all together
 
 
 class Redactor:
@@ -74,14 +75,14 @@ def _marked(secret: bytes) -> bytes:
 
 def check(pattern: str) -> None:
     """Raises ValueError with the reason, which is RE2's."""
-    if Regex(pattern, "").is_in(b""):
+    if Regex(pattern, "", memory=_MEMORY).is_in(b""):
         raise ValueError("it matches where nothing is")
 
 
 def check_together(wanted: Iterable[str]) -> None:
     """Raises ValueError if there are too many at once for RE2's budget of memory."""
     if own := _without_default(wanted):
-        any_of(own, "(?m)")
+        any_of(own, "(?m)", memory=_MEMORY)
 
 
 def _without_default(wanted: Iterable[str]) -> list[str]:
@@ -112,8 +113,8 @@ class _Own:
     """The administrator's patterns: the groups of a match are secrets, or all of it where it has none."""
 
     def __init__(self, own: Sequence[str]) -> None:
-        self._own = [Regex(pattern, "(?m)", groups=True) for pattern in own]
-        self._any = any_of(own, "(?m)")
+        self._own = [Regex(pattern, "(?m)", groups=True, memory=_MEMORY) for pattern in own]
+        self._any = any_of(own, "(?m)", memory=_MEMORY)
 
     def suspects(self, argv: bytes) -> bool:
         return self._any.is_in(argv.translate(LINES))

@@ -11,7 +11,7 @@ from typing import Any
 import re2  # at the start, since a daemon from root's own checkout may not read it later
 
 CALL = 768  # bytes that RE2 reads while Python calls it once, and does something with the answer
-_MEMORY = 2 << 20  # bytes that a pattern may take; beyond, RE2 is slower, and linear still
+_MEMORY = 8 << 20  # bytes that a pattern may take; beyond, RE2 is slower, and linear still
 
 Span = tuple[int, int]
 
@@ -23,11 +23,13 @@ class TooMuchError(Exception):
 class Regex:
     """One pattern, compiled for bytes. Raises ValueError."""
 
-    def __init__(self, pattern: str, flags: str = "(?im)", *, groups: bool = False) -> None:
+    def __init__(
+        self, pattern: str, flags: str = "(?im)", *, groups: bool = False, memory: int = _MEMORY
+    ) -> None:
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
         options.log_errors = False
-        options.max_mem = _MEMORY
+        options.max_mem = memory
         options.never_capture = not groups
         try:
             # The public search() runs a generator around this, for twice the time.
@@ -56,9 +58,9 @@ class Regex:
         return bool(self._match(self._anywhere, text, 0, len(text))[0][0] >= 0)
 
 
-def any_of(patterns: Iterable[str], flags: str = "(?im)") -> Regex:
+def any_of(patterns: Iterable[str], flags: str = "(?im)", *, memory: int = _MEMORY) -> Regex:
     """Raises ValueError if they are too many."""
-    return Regex("|".join(f"(?:{pattern})" for pattern in patterns), flags)
+    return Regex("|".join(f"(?:{pattern})" for pattern in patterns), flags, memory=memory)
 
 
 class Work:

@@ -20,6 +20,7 @@ from tests.fakes.native import fields
 from tests.fakes.records import Value, pack, values
 
 BUILT_IN = Redactor(["default"])
+RULES = BuiltIn()
 
 # The secrets in it are between «», as they might stand on a command line.
 SECRETS = r"""
@@ -65,6 +66,30 @@ npm config set //registry.example/:_auth=«eDp5»
 vault kv put secret/app password=«x»
 psql "host=h dbname=d password=«x» sslmode=require"
 sqlcmd "Server=h;Uid=sa;Pwd=«x»;"
+tool --password2=«x» --secret1=«y»
+keytool -storepass «x» -keypass «y»
+redis-server --requirepass «x» --masterauth «y»
+env DB_PWD=«x» ROOT_PW=«y» PASSWORD2=«z» cmd
+tool --pwd «x» --pw=«y»
+java -Ddb.pwd=«x» X
+tool --private-key=«abcdef0123456789»
+env APP_SIGNING_KEY=«abcdef0123» MASTER_KEY=«abcdef0123» cmd
+env GITHUB_PAT=«x» cmd
+curl -H "apikey: «k»" https://host/
+curl -H "X-ApiKey: «k»" https://host/
+curl -H "Token: «k»" https://host/
+sh -c "DB_PWD=«x» cmd"
+# a secret that is a word
+aws configure set aws_secret_access_key «x»
+aws configure set default.aws_secret_access_key «x»
+npm config set //registry.example/:_authToken «x»
+mysqladmin -u root password «x»
+vault login «s.abcdef»
+vault login -no-print «s.abcdef»
+redis-cli -h host AUTH «x»
+redis-cli AUTH «me» «x» -h host
+redis-cli config set requirepass «x»
+sh -c "aws configure set aws_secret_access_key «x» && mysqladmin password '«y z»'"
 # a command line for a shell
 sh -c "TOKEN=«x» curl https://host/"
 sh -c "export DB_PASSWORD='«a b»'; echo done"
@@ -90,6 +115,25 @@ docker exec mysql mysqladmin -p«123456» ping
 mysql -p«a» -p«b»
 7z a -p«x» out.7z file
 7z a -hp«x» out.7z file
+mysql -vp«x» db
+mysql -Np«x» -e "select 1"
+ionice -c3 mysqldump -p«x» db
+ionice -c2 -n7 nice -n10 mysqldump -p«x» db
+xargs -I{} mysql -p«x» -e {}
+systemd-run --user mysql -p«x»
+systemd-run --pty --wait --collect mysql -p«x»
+stdbuf -oL mysql -p«x»
+setsid -f mysql -p«x»
+unshare -m mysql -p«x»
+gdb --args mysql -p«x»
+strace -f mysql -p«x»
+/usr/bin/strace -f -o x mysql -p«x»
+timeout -s KILL 10 mysql -p«x»
+sh -c "ionice -c3 mysqldump -p«x» db"
+sh -c "nice -n10 mysqldump -p«x» db"
+twine upload -u me -p «x» dist/a
+cqlsh -u me -p «x» host
+mosquitto_pub -h host -u me -P «x» -t a -m b
 mongodump -u me -p «x» --out /backup
 redis-cli -h host -a «x» ping
 zip -P «x» out.zip file
@@ -103,6 +147,8 @@ openssl passwd -6 «x»
 nmcli dev wifi connect Home password «x»
 docker login -u me -p «x» registry.example
 snmpget -v3 -A «x» -X «y» host
+snmpwalk -v 2c -c «public» host
+openssl req -passin=pass:«x» -in key.pem
 ipmitool -H host -U admin -P «x» power status
 htpasswd -bc /etc/htpasswd bob «x»
 htpasswd -nbB bob «x»
@@ -110,6 +156,7 @@ wpa_passphrase Home «hunter22»
 sshpass -p «x» ssh -p 22 host
 sshpass -p«x» scp -P 2222 a b:
 sshpass -v -p «x» ssh host
+sshpass -P assword -p «x» ssh host
 # user and secret in one
 curl -u me:«x» https://host/
 curl -sSLu me:«x:y» https://host/
@@ -119,6 +166,16 @@ curl --user=me:«x» https://host/
 http -a me:«x» https://host/
 smbclient -U me%«x» //host/share
 lftp -u me,«x» host
+curl -b session=«x» https://host/
+curl -x me:«x»@proxy:3128 https://host/
+curl -xme:«x»@proxy:3128 https://host/
+curl --proxy me:«x»@proxy https://host/
+curl me:«x»@host/path
+pip install --proxy me:«x»@proxy:3128 package
+env http_proxy=me:«x»@proxy:3128 cmd
+sh -c "curl -x me:«x»@proxy:3128 https://host/"
+mysqlsh me:«x»@host
+sqlplus -S me/«x»@db
 git clone https://me:«x»@host/repo.git
 git clone https://me:«p@ss»@host/repo.git
 psql postgres://me:«x»@host:5432/db?sslmode=require
@@ -156,6 +213,7 @@ sh -c "curl -H 'Authorization: SSWS «abc»' https://host/"
 sh -c "curl -H \"Authorization: Digest «response=\\\"abc\\\"»\" https://host/"
 sh -c "curl -H'Authorization: Bearer «abc»' https://host/"
 sh -c "curl -HAuthorization:«abc» https://host/"
+sh -c 'echo Authorization: OAuth «realm="a", response="abc"»'
 curl -d '{"Authorization": "Bearer «abc»"}' https://host/
 python3 -c "get(u, headers={'Authorization': 'Foo «abc»'})"
 curl -H "X-Api-Key: «k»" https://host/
@@ -168,6 +226,10 @@ http https://host/ "Authorization:Bearer «abc»"
 # text that says what it is
 psql -c "ALTER USER me WITH PASSWORD '«x y»'"
 mysql -e "CREATE USER me IDENTIFIED BY '«x»'"
+mysql -e 'CREATE USER me IDENTIFIED BY "«x»"'
+mysql -e "SET PASSWORD FOR me = '«x»'"
+mysql -e "SET PASSWORD FOR 'me'@'h' = PASSWORD('«x»')"
+mysql -e 'SET PASSWORD = "«x»"'
 mysql -e "ALTER USER me IDENTIFIED WITH mysql_native_password BY '«x»'"
 tool «ghp_0123456789abcdefghijABCDEFGHIJ012345»
 git clone https://«ghp_0123456789abcdefghij»@github.com/x/y
@@ -188,6 +250,44 @@ ps -p 1234
 sudo -u mysql mkdir -p /var/lib/mysql/x
 sudo -u mysql cp -pr /a /b
 runuser -u mysql -- cp -pr a b
+mkdir /var/lib/mysql -pv
+sudo --user mysql cp -pr a b
+docker run --user mysql -p3306:3306 image
+cmake -DWITH_TOKEN=ON -DUSE_SECRET=OFF .
+tool --use-token=enabled
+docker pull repo:tag@sha256:0123456789abcdef
+docker pull host.example:5000/repo:tag@sha256:0123456789abcdef
+scp me@host:path me@host:22 .
+scp web:logo@2x.png .
+gcloud projects add --member=user:me@host.example --member=serviceAccount:x@y.example
+xdg-open mailto:me@host.example
+npm install alias@npm:package@1.0 npm:package@1.0
+mvn dependency:get -Dartifact=group:name:1.0@jar
+git commit -m "Ask me@host.example: 5 questions"
+ssh -o ProxyJump=me@host:22 host
+ansible-playbook --private-key ~/.ssh/key --private-key=keys/deploy x.yml
+tool --private-key key.pem --private-key=./key
+env OLD_PWD=/home/me MY_PWD=./x cmd
+singularity exec --pwd /work image cmd
+git -c user.signingkey=0123456789ABCDEF commit
+curl -b cookies.txt https://host/
+vault login -method=userpass username=me
+vault status
+aws configure set region eu-west-1
+npm config set registry https://host/
+mysqladmin password
+redis-cli config get requirepass
+ls --color=auto -w 80 awk
+awk -f x.awk
+printf "%s:%s@%s" a b c
+apt install curl zip unzip openssl mysql-client lftp
+sqlplus / as sysdba
+sqlplus @script.sql
+mysql -h host -tv db
+tool -o path=a@b:1
+rsync -a host::module/x host:/y
+docker run -v a:/b@c:ro image
+kubectl get pod -o wide -l app:x
 install -o mysql -g mysql -p a b
 find / -user mysql -print
 docker run --name mysql -p3306:3306 -d mysql:8
@@ -206,7 +306,10 @@ sh -c 'curl -H "Authorization: Foo ${TOKEN}" https://host/'
 sh -c 'curl -H "Authorization: Basic $(base64 -w0 /run/x)" https://host/'
 python3 -c "get(u, headers={'Authorization': f'Bearer {token}'})"
 ansible-playbook -e "password={{ lookup }}" x.yml
+python3 -c "get(u, headers={'Authorization': 'Basic ' + credentials})"
 grep -r Authorization: .
+grep -r "-----BEGIN RSA PRIVATE KEY-----" .
+echo "To reset the password for user 'me', ask"
 sh -c 'curl -u "$USER:$PASS" https://host/'
 sh -c 'TOKEN=$(cat /run/token) cmd'
 sh -c 'TOKEN="${X}" cmd'
@@ -347,8 +450,7 @@ def test_whatever_it_is(whole: bytes, cut: bool) -> None:
 
 @given(ARGV)
 def test_a_hint_is_wherever_something_is_found(before: bytes) -> None:
-    built_in = BuiltIn()
-    assert not list(built_in.spans(before, Work(10**9))) or built_in.suspects(before)
+    assert RULES.suspects(before) or not list(RULES.spans(before, Work(10**9)))
 
 
 SECRET = st.text("abcXYZ019+/@%^~_", min_size=6, max_size=20).map(lambda text: f"Q{text}Q".encode())
@@ -518,7 +620,7 @@ def test_its_work_is_bounded_for_any_mixture(pieces: list[bytes], data: st.DataO
 def test_most_of_a_command_line_is_one_search(work: Counted) -> None:
     """What has no hint is asked for no more than that; and a hint doesn't cost one for each rule."""
     for line in ("ls -la", "gcc -c -o token.o token.c", "ar rcs libtokenizer.a src/tokenizer/a.o"):
-        assert not BuiltIn().suspects(argv(line))
+        assert not RULES.suspects(argv(line))
     assert work.of(argv("curl -s https://host/")) <= 12 * CALL
 
 
