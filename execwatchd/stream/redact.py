@@ -12,6 +12,8 @@ from execwatchd.stream.search import CALL, Regex, Search, Span, TooMuchError, Wo
 MARK = b"***"
 DEFAULT = "default"  # stands for the built-in patterns
 _MEMORY = 2 << 20  # bytes that one of the administrator's may take, and all together
+# RE2's instructions of one, and of all: for each byte it may have to try as many
+SIZE_MAX, SIZES_MAX = 300, 1500
 
 
 class Redactor:
@@ -74,15 +76,20 @@ def _marked(secret: bytes) -> bytes:
 
 
 def check(pattern: str) -> None:
-    """Raises ValueError with the reason, which is RE2's."""
-    if Regex(pattern, "", memory=_MEMORY).is_in(b""):
+    """Raises ValueError with the reason."""
+    compiled = Regex(pattern, "", memory=_MEMORY)
+    if compiled.is_in(b""):
         raise ValueError("it matches where nothing is")
+    if compiled.size > SIZE_MAX:
+        raise ValueError(f"it is compiled to {compiled.size} instructions, and may have {SIZE_MAX}")
 
 
 def check_together(wanted: Iterable[str]) -> None:
-    """Raises ValueError if there are too many at once for RE2's budget of memory."""
-    if own := _without_default(wanted):
-        any_of(own, "(?m)", memory=_MEMORY)
+    """Raises ValueError if they are too large."""
+    own = _without_default(wanted)
+    size = any_of(own, "(?m)", memory=_MEMORY).size if own else 0
+    if size > SIZES_MAX:
+        raise ValueError(f"they are compiled to {size} instructions, and may have {SIZES_MAX}")
 
 
 def _without_default(wanted: Iterable[str]) -> list[str]:

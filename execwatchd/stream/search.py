@@ -33,9 +33,11 @@ class Regex:
         options.never_capture = not groups
         try:
             # The public search() runs a generator around this, for twice the time.
-            self._match: Any = re2.compile(f"{flags}{pattern}".encode(), options)._regexp.Match
+            compiled = re2.compile(f"{flags}{pattern}".encode(), options)
+            self._match: Any = compiled._regexp.Match
         except re2.error as error:
             raise ValueError(error.args[0].decode(errors="replace")) from None
+        self.size: int = compiled.programsize
         where = re2._Anchor
         self._anywhere, self._here, self._all = where.UNANCHORED, where.ANCHOR_START, where.ANCHOR_BOTH
 

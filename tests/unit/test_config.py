@@ -226,6 +226,8 @@ def test_bad_argv_bytes(tree: Tree, value: str) -> None:
         ("[]", ()),
         ("['default']", ("default",)),
         (r"['--pin[= \n](\d+)', 'ü']", (r"--pin[= \n](\d+)", "ü")),
+        ("['[A-Za-z0-9/+=]{40}']", ("[A-Za-z0-9/+=]{40}",)),
+        (str([f"^--secret{i}=(.*)$" for i in range(64)]), tuple(f"^--secret{i}=(.*)$" for i in range(64))),
     ],
 )
 def test_redact(tree: Tree, value: str, patterns: tuple[str, ...]) -> None:
@@ -247,8 +249,16 @@ def test_redact(tree: Tree, value: str, patterns: tuple[str, ...]) -> None:
         ("['x*']", "redact.0: the pattern 'x*': it matches where nothing is"),
         ('["a\\nb"]', "redact.0: the pattern 'a\\nb' must be at most 1000 printable characters"),
         (
-            str(["(?:ab){500}" * 20] * 64),
-            "redact: the patterns together: pattern too large - compile failed",
+            "['x.{0,900}y']",
+            "redact.0: the pattern 'x.{0,900}y': it is compiled to 2706 instructions, and may have 300",
+        ),
+        (
+            "['default', '(?:.?){1,1000}Q']",
+            "redact.1: the pattern '(?:.?){1,1000}Q': it is compiled to 4003 instructions, and may have 300",
+        ),
+        (
+            str([f"k{i}.{{0,20}}v{i}" for i in range(64)]),
+            "redact: the patterns together: they are compiled to 4097 instructions, and may have 1500",
         ),
     ],
 )
