@@ -51,14 +51,26 @@ class _Rules:
     def __init__(self, rules: Sequence[patterns.Rule]) -> None:
         self._rules = [_Rule(rule) for rule in rules]
         self._any = any_of(rule.before + rule.begin for rule in rules)
+        self._by_first_byte = [
+            [rule for rule in self._rules if not rule.leads or byte in rule.leads] for byte in range(256)
+        ]
 
     def spans(self, search: Search, start: int, end: int) -> Iterator[Span]:
         while self._rules and start < end and (match := search.find(self._any, start, end)):
             start = max(match[1], match[0] + 1)
-            for rule in self._rules:
-                if len(self._rules) == 1 or search.is_all(rule.begin, *match):
-                    yield from rule.secret(search, match, end)
-                    break
+            if rule := self._found(search, match):
+                yield from rule.secret(search, match, end)
+
+    def _found(self, search: Search, match: Span) -> "_Rule | None":
+        if len(self._rules) == 1:
+            return self._rules[0]
+        text = search.text[slice(*match)].lower()
+        likely = self._by_first_byte[text[0]]
+        if len(likely) > 1:
+            likely = [rule for rule in likely if rule.clue in text]
+        if len(likely) == 1:
+            return likely[0]
+        return next((rule for rule in likely if search.is_all(rule.begin, *match)), None)
 
     def first(self, search: Search, start: int, end: int) -> Iterator[Span]:
         """Only right there."""
@@ -70,6 +82,7 @@ class _Rules:
 class _Rule:
     def __init__(self, rule: patterns.Rule) -> None:
         self.begin = Regex(rule.before + rule.begin)
+        self.clue, self.leads = rule.clue.encode(), rule.leads.encode()
         self._rule = rule
         self._before = Regex(rule.before) if rule.begin else None
         self._value = Regex(rule.value)

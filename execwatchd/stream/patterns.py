@@ -9,6 +9,7 @@ They have no groups, with which RE2 would be slow. What is searched for has few 
 where it needs new ones for each text, RE2 takes a microsecond a byte.
 """
 
+from string import ascii_lowercase, digits
 from typing import NamedTuple
 
 ARGUMENT = ".+"
@@ -19,6 +20,8 @@ class Rule(NamedTuple):
 
     `begin`: what every such value begins with. `quoted`: the quote that it begins with is none of it.
     `word`: it is a word of a text, and NO_WORD is none. `unless`: nor has one a match that begins so.
+    `clue`: what is in every match of `before`, in lower case; `leads`: one of them is its first byte. They
+    spare calls of RE2.
     """
 
     before: str
@@ -29,6 +32,12 @@ class Rule(NamedTuple):
     quoted: bool = False
     word: bool = False
     unless: str = ""
+    clue: str = ""
+    leads: str = ""
+
+
+def _with_clue(clue: str, *rules: Rule) -> tuple[Rule, ...]:
+    return tuple(rule._replace(clue=clue) for rule in rules)
 
 
 class Kind(NamedTuple):
@@ -54,7 +63,8 @@ _SHORT = r"(?:[\w.-]*[-_.]|--?)pwd?"
 _KEY = r"[\w.-]*(?:signing|master|private)[-_.]key"
 # what is no secret whatever it is the value of: references to one, switches, published ports
 HARMLESS = (
-    r"(?:|\*+|-|[0-9]|true|false|yes|no|on|off|(?:en|dis)abled?|none|null|auto|ask|prompt|stdin|(?:file|env|fd):.*|(?:id|type)=.*"
+    r"(?:|\*+|-|[0-9]|true|false|yes|no|on|off|(?:en|dis)abled?|none|null|auto|ask|prompt|stdin"
+    r"|(?:file|env|fd):.*|(?:id|type)=.*"
     r"|~?/(?:dev|etc|home|mnt|opt|proc|root|run|srv|tmp|usr|var)/.*|~/.*|<[\w -]+>|\{\{?[^{}]*\}\}?"
     r"|(?:[0-9.]+:)?[0-9]+:[0-9]+(?:/\w+)?|\.[*+].*|\[\^.*)"
 )
@@ -82,46 +92,51 @@ _HEADER = (
 )
 _ASSIGNED = (
     # --password=secret, --env=TOKEN=secret, -Dx.password=secret, TOKEN=secret
-    Rule(rf"^(?:--?[\w-]+=)?{NAME}="),
-    in_text(rf"{_BEFORE}{NAME}="),
-    in_text(rf",{NAME}=", _BETWEEN_COMMAS),
+    Rule(rf"^(?:--?[\w-]+=)?{NAME}=", leads=ascii_lowercase + digits + "-._"),
+    in_text(rf"{_BEFORE}{NAME}=")._replace(leads=" \t\0;|&?:=([{\"'`"),
+    in_text(rf",{NAME}=", _BETWEEN_COMMAS)._replace(leads=","),
 )
 _NAMED = (
     # --password secret
-    Rule(rf"^--?{NAME}\n", r"[^-\n].*", unless=_SWITCH),
+    Rule(rf"^--?{NAME}\n", r"[^-\n].*", unless=_SWITCH, clue="\n"),
     in_text(rf"[\s\0\"'(]--?{NAME}[ \t]+", _NO_OPTION, unless=_SWITCH),
     # {"password": "secret"}
     Rule(
-        rf"[\"']{NAME}\\?[\"']\s*:\s*\\?", r"(?:\"(?:\\[^\"\n]|[^\"\\\n])+|'[^'\n]+)", quoted=True
+        rf"[\"']{NAME}\\?[\"']\s*:\s*\\?", r"(?:\"(?:\\[^\"\n]|[^\"\\\n])+|'[^'\n]+)",
+        quoted=True, clue=":",
     ),
     # X-Auth-Token: secret
-    Rule(rf"(?:^|-H|[\s\0=\"'])(?:{_HEADER}):[ \t]*", _UNQUOTED, word=True),
-    Rule(r"^(?:-H ?)?token:[ \t]*", r"\S+", then="$"),
+    Rule(rf"(?:^|-H|[\s\0=\"'])(?:{_HEADER}):[ \t]*", _UNQUOTED, word=True, clue=":"),
+    Rule(r"^(?:-H ?)?token:[ \t]*", r"\S+", then="$", clue="token:"),
     # ALTER USER u PASSWORD 'secret', SET PASSWORD FOR u = 'secret'
-    Rule(r"\bpassword(?:[\s\0]+|[\s\0]*[=(][\s\0]*)'", r"[^'\n]+"),
+    Rule(r"\bpassword(?:[\s\0]+|[\s\0]*[=(][\s\0]*)'", r"[^'\n]+", clue="'"),
     Rule(
         r"\bset[\s\0]+password(?:[\s\0]+for[\s\0]+\S+)?[\s\0]*=[\s\0]*(?:password\()?",
         r"(?:\"[^\"\n]+|'[^'\n]+)",
-        quoted=True,
+        quoted=True, clue="set",
     ),
 )  # fmt: skip
 _SCHEME = (
-    r"(?:(?:apikey|api-key|apitoken|aws|aws4-hmac-sha256|basic|bearer|bot|digest|geniekey|jwt|negotiate|ntlm|oauth"
-    r"|sharedkey|splunk|ssws|token)[ \t]+)?"
+    r"(?:(?:apikey|api-key|apitoken|aws|aws4-hmac-sha256|basic|bearer|bot|digest|geniekey|jwt|negotiate|ntlm"
+    r"|oauth|sharedkey|splunk|ssws|token)[ \t]+)?"
 )
 _AUTHORIZATION = r"(?:[\w-]*-)?authorization:[ \t]*"
 _ANY_SCHEME = r"(?:[\w-]+[ \t]+)?"
 _IN_DOUBLE, _IN_SINGLE = r"(?:\\.|[^\"\\\n])+", r"[^'\n]+"
 # no path, and not what git calls user.signingkey
 _NO_PATH = rf"(?:\"[^\"\n/.~]+|'[^'\n/.~]+|[^\s\0\"'\\;|&()<>`/.~-]{_BARE}*)"
-_PATHLESS = (
+_PATHLESS = _with_clue(
+    "pw",
     Rule(rf"^(?:--?[\w-]+=)?{_SHORT}=", r"[^-/.~\n].*"),
     Rule(r"^--?pwd?\n", r"[^-/.~\n].*"),
     in_text(rf"{_BEFORE}[\w.-]*[-_.]pwd?=", _NO_PATH),
+) + _with_clue(
+    "key",
     Rule(rf"^(?:--?[\w-]+=)?{_KEY}=", r"[^-./~\n][^./\n]{5,}", then="$"),
     Rule(rf"^--?{_KEY}\n", r"[^-./~\n][^./\n]{5,}", then="$"),
 )
-_AUTHORIZED = (
+_AUTHORIZED = _with_clue(
+    "authorization",
     # Authorization: scheme secret, up to the end of what it is in
     Rule(rf"^(?:-H ?|--?[\w-]+=|[\w.-]+=)?{_AUTHORIZATION}{_ANY_SCHEME}"),
     Rule(rf"\"{_AUTHORIZATION}{_ANY_SCHEME}", _IN_DOUBLE, word=True),
@@ -156,7 +171,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(rf"{_HINT}=", _ASSIGNED),
     Kind(rf"(?:{_HINT}|(?:functions|subscription)-key)[\\\"'\s\0=:(]", _NAMED),
     Kind(
-        rf"pwd?[=\0]|(?:signing|master|private)[-_.]key[=\0]|@[\w.-]+:[0-9]|authorization[\\\"'\s\0]*:|cookie:|;\s?pwd|:_auth=|{_USER_OF_URL}[^\s\0/\"'?#]|identified|-----BEGIN",
+        rf"pwd?[=\0]|(?:signing|master|private)[-_.]key[=\0]|;\s?pwd|@[\w.-]+:[0-9]|cookie:"
+        rf"|authorization[\\\"'\s\0]*:|:_auth=|{_USER_OF_URL}[^\s\0/\"'?#]|identified|-----BEGIN",
         (
             *_AUTHORIZED,
             *_PATHLESS,
@@ -167,15 +183,23 @@ KINDS: tuple[Kind, ...] = (
                 begin=r"[^\s\0@/:\"']+@",
                 then=r"@[\w.-]+:[0-9]",
                 word=True,
+                clue="@",
                 unless=r"(?:.*[=\s\0\"'])?(?:acct|mailto|npm|sips?|user|xmpp):|[^@]+@sha[0-9]",
             ),
-            Rule(r"(?:^|-H|[\s\0=\"'])(?:set-)?cookie:[ \t]*", r"[\w.-]+=[^\n\0\"']+", word=True),
-            Rule(r";\s?pwd\s?=\s?", r"[^;\"'\n]+"),
-            Rule(r":_auth=", _UNQUOTED),
+            Rule(
+                r"(?:^|-H|[\s\0=\"'])(?:set-)?cookie:[ \t]*", r"[\w.-]+=[^\n\0\"']+", word=True, clue="cookie"
+            ),
+            Rule(r";\s?pwd\s?=\s?", r"[^;\"'\n]+", clue=";"),
+            Rule(r":_auth=", _UNQUOTED, clue=":_auth="),
             # https://user:secret@host, also when the rest was cut off
-            Rule(_USER_OF_URL, r"[^\s\0/\"'?#]+(?:@|\z)", behind="@", word=True),
-            Rule(_IDENTIFIED, r"(?:\"[^\"\n]+|'[^'\n]+)", quoted=True),
-            Rule(r"-----BEGIN [A-Z ]*PRIVATE KEY-----", r"[^\n]*?(?:-----END|$)", behind="-----END"),
+            Rule(_USER_OF_URL, r"[^\s\0/\"'?#]+(?:@|\z)", behind="@", word=True, clue="://"),
+            Rule(_IDENTIFIED, r"(?:\"[^\"\n]+|'[^'\n]+)", quoted=True, clue="identified"),
+            Rule(
+                r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+                r"[^\n]*?(?:-----END|$)",
+                behind="-----END",
+                clue="--begin",
+            ),
         ),
     ),
     Kind(

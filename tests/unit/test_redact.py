@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execwatchd.kernel.layout import SCHEMA, Flag
-from execwatchd.stream import commands
-from execwatchd.stream.builtin import BuiltIn
+from execwatchd.stream import commands, patterns
+from execwatchd.stream.builtin import LINES, BuiltIn
 from execwatchd.stream.decode import Decoder, Record
 from execwatchd.stream.entry import encode, message
 from execwatchd.stream.redact import Redactor, check
@@ -451,6 +451,19 @@ def test_whatever_it_is(whole: bytes, cut: bool) -> None:
 @given(ARGV)
 def test_a_hint_is_wherever_something_is_found(before: bytes) -> None:
     assert RULES.suspects(before) or not list(RULES.spans(before, Work(10**9)))
+
+
+FINDERS = [(rule, Regex(rule.before + rule.begin)) for kind in patterns.KINDS for rule in kind.rules]
+
+
+@given(ARGV)
+def test_a_clue_is_in_whatever_its_rule_finds(before: bytes) -> None:
+    text = before.translate(LINES)
+    for rule, regex in FINDERS:
+        start, end = regex.find(text, 0, len(text))[0]
+        found = text[start:end].lower()
+        assert start < 0 or rule.clue.encode() in found
+        assert start < 0 or not rule.leads or found[:1] in rule.leads.encode()
 
 
 SECRET = st.text("abcXYZ019+/@%^~_", min_size=6, max_size=20).map(lambda text: f"Q{text}Q".encode())
