@@ -26,6 +26,7 @@ COMMANDS = {
     "4 KiB, one name": (b"mysql " * 700)[:4096],
     "4 KiB, all kinds": (b"true\0-c\0" + _KINDS * 40)[:4096],
     "4 KiB, the worst": b"password=xy\0" * 340,
+    "4 KiB of quotes": b"'\0" * 2048,
 }
 PATTERNS = {"true": ["default"], "own": [r"^--pin[=\n]([0-9]+)$"]}
 

@@ -15,9 +15,11 @@ import pytest
 from execwatchd.kernel.ledger import Ledger
 from execwatchd.stream.drain import Reader
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.quoting import utf8
 from execwatchd.stream.redact import Redactor
 from tests.fakes.kernel import FakeSource
 from tests.fakes.records import pack, values
+from tests.unit.test_quoting import TOO_MANY, joined
 
 EVENTS = 1000
 _REMEMBERED = 64  # combinations that the parts of an entry are remembered for
@@ -94,6 +96,13 @@ def test_an_ordinary_exec_takes_so_many_instructions(path: Path) -> None:
     each, rest = divmod(reading(11) - reading(1), 10)
     assert rest == 0
     assert each <= 720
+
+
+@pytest.mark.parametrize("argv", TOO_MANY.values(), ids=TOO_MANY.keys())
+def test_no_command_line_takes_many_more(argv: list[bytes]) -> None:
+    """Not as many as thirty-five ordinary execs, however its 4 KiB are chosen."""
+    data = joined(argv)[:4096]
+    assert instructions(lambda: utf8(data)) <= 22_000
 
 
 def test_nothing_of_an_event_is_kept(path: Path) -> None:

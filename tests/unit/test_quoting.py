@@ -90,6 +90,42 @@ def test_how_it_looks(argv: list[bytes], text: str) -> None:
     assert shell(joined(argv)) == text
 
 
+# as many as fit by default, or more, of what takes a while each
+TOO_MANY = {
+    "unsafe": [b"sh", *[b"-c", b"a "] * 680],
+    "quotes": [b"'"] * 2048,
+    "mixed": [b"it's", *[b"a b"] * 1000, b""],
+    "controls": [b"x", b"\x01\x7f" * 2048],
+    "backslashes": [b"\\'" * 2048],
+    "private": ["".join(map(chr, range(0xE000, 0xE000 + 1365))).encode()],
+    "beyond-ascii": ["\u202ea'".encode() * 800, "é\u3000".encode() * 600, b"\xff" * 4000],
+    "empty": [b"x", *[b""] * 4000],
+    "no-command": [b""] * 4001,
+    "syntax": [b"if", *[b"x'"] * 1000],
+    "assignment": [b"A=b", *[b"x y"] * 1000],
+}
+
+
+@pytest.mark.parametrize("argv", TOO_MANY.values(), ids=TOO_MANY.keys())
+def test_bash_reads_back_too_many_as_well(argv: list[bytes]) -> None:
+    text = shell(joined(argv))
+    assert text.isprintable()
+    assert evaluated(AS_ARGUMENTS, text) == joined(argv)
+    assert evaluated(AS_COMMAND, text) == joined(argv)
+
+
+def test_how_too_many_look() -> None:
+    assert shell(joined([b"sh", b"a ", b"b"] + [b"a "] * 511)) == "sh 'a ' b" + " 'a '" * 511
+    assert shell(joined([b"sh", b"a ", b"b"] + [b"a "] * 512)) == "'sh' 'a ' 'b'" + " 'a '" * 512
+    assert shell(joined([b"a"] + [b"'"] * 256)) == "a" + r" $'\''" * 256
+    assert shell(joined([b"a"] + [b"'"] * 257)) == r"$'\x61'" + r" $'\x27'" * 257
+    few, many = "".join(map(chr, range(0x80, 0xA0))), "".join(map(chr, range(0xE000, 0xE041)))
+    escaped = "".join(rf"\302\{c:o}" for c in range(0x80, 0xA0))
+    assert shell(joined([f"é{few}".encode()])) == f"$'é{escaped}'"
+    assert shell(joined([f"é{many}".encode(), b"x"])).startswith(r"$'\xc3\xa9\xee\x80\x80")
+    assert shell(joined([f"é{many}".encode(), b"x"])).endswith(r"\x81\x80' x")
+
+
 def test_no_arguments_at_all() -> None:
     assert shell(b"") == ""
 
