@@ -42,8 +42,8 @@ struct counters {
   __u64 unended;   /* ends that could not be awaited, or were not noticed; part of seen and of lost */
 };
 
-/* map `buckets` (hash, by UID) and map `more_buckets` (the same from FIRST_SUBORDINATE on, and NO_ID for what all
- * others share): a token bucket for one second of execs */
+/* map `buckets` (hash, by UID) and map `more_buckets` (the same from FIRST_SUBORDINATE on, and NO_ID for what
+ * all others share): a token bucket for one second of execs */
 struct bucket {
   __u64 full_at;   /* CLOCK_MONOTONIC, ns: when all of its tokens will be back */
   __u64 held_back; /* execs that found none */

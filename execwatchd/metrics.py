@@ -6,6 +6,7 @@ parses the older one, and refuses a file with a type that it doesn't know, such 
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -111,7 +112,7 @@ class MetricsFile:
     def __init__(self, text: Callable[[], str]) -> None:
         self._text = text
         self._path: Path | None = None
-        self._written = 0.0
+        self._written = -math.inf
         self._problem = ""
 
     def use(self, path: str) -> None:

@@ -140,7 +140,8 @@ def test_a_change_of_the_path_removes_the_old_file(tmp_path: Path) -> None:
     assert written.count == 2
 
 
-def test_what_a_predecessor_kept_is_kept_up_or_removed(tmp_path: Path) -> None:
+def test_what_a_predecessor_kept_is_kept_up_or_removed(clock: list[float], tmp_path: Path) -> None:
+    clock[0] = 1.0  # of a host that has just booted
     kept, other = tmp_path / "1.prom", tmp_path / "2.prom"
     kept.write_text("old\n")
     same = Written()
