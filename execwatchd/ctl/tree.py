@@ -80,7 +80,7 @@ class Forest:
     def _start(self, living: dict[int, Process], pid: int, ppid: int, one: Event) -> Process | None:
         """A new one, if it is wanted."""
         living.pop(pid, None)
-        parent = living.get(ppid) or _nearest(living, one)
+        parent = _alive(living, ppid) or _nearest(living, one)
         above = {pid, ppid, *(ancestor for ancestor, _ in one.ancestors)}
         if parent is None and self._pids and not self._pids & above:
             return None
@@ -90,10 +90,16 @@ class Forest:
         return process
 
 
+def _alive(living: dict[int, Process], pid: int) -> Process | None:
+    """What has ended is no parent: its pid is another's now, that never executed."""
+    process = living.get(pid)
+    return process if process is not None and process.end is None else None
+
+
 def _nearest(living: dict[int, Process], one: Event) -> Process | None:
     """The nearest one known above a parent that never executed; by its name it is no later one of its pid."""
     for pid, comm in one.ancestors:
-        process = living.get(pid)
+        process = _alive(living, pid)
         if process is not None and escape(process.comm).encode() == comm:
             return process
     return None

@@ -243,3 +243,13 @@ def test_the_id_of_an_exec_tells_processes_apart(story: Story) -> None:
     story.fail(101, 100, b"nosuch", b"ls", b"bash")
     story.exec(101, 100, b"id", b"bash", b"bash", EXEC_ID=b"101-900-3")
     assert story.shape() == [(0, 100, ["bash"]), (1, 101, ["env"]), (1, 101, ["ls", "nosuch", "id"])]
+
+
+def test_what_ended_is_nobodys_parent(story: Story) -> None:
+    """Its pid is another process's by then, one that never executed and has its parent's name."""
+    story.exec(50, 1, b"bash", b"init", b"init", EXEC_ID=b"50-1-1")
+    story.entries.append(end_entry(50, "50-1-1", ran=1, at=2))
+    story.exec(40, 1, b"bash", b"init", b"init", EXEC_ID=b"40-3-1")
+    story.exec(60, 50, b"ls", b"bash", b"bash", ANCESTORS=b"50:bash 40:bash 1:init")
+    story.exec(61, 51, b"id", b"bash", b"bash", ANCESTORS=b"51:bash 50:bash 40:bash 1:init")
+    assert story.shape() == [(0, 50, ["bash"]), (0, 40, ["bash"]), (1, 60, ["ls"]), (1, 61, ["id"])]
