@@ -51,8 +51,9 @@ class Generation:
     def __init__(self, number: int, fds: dict[str, int]) -> None:
         self.number = number
         self.goes_on = False  # with the running processes of the one before
-        self._detached = math.inf
-        self._is_released: Callable[[], bool] = lambda: False
+        self._quiet_since = math.inf
+        self._written = -1
+        self.is_released: Callable[[], bool] = lambda: False  # nor attached by what the store keeps
         self.fds = fds
         self.ledger = Ledger.of_map(fds["map.ledger"], libbpf.map_info(fds["map.ledger"]).value_size)
         self.users = UserMap(fds["map.config"], fds["map.defaults"])
@@ -86,8 +87,10 @@ class Generation:
 
     @property
     def attached(self) -> list[str]:
-        """The tracepoints that it is attached to."""
-        return [name.removeprefix("link.") for name in self.fds if name.startswith("link.")]
+        """The tracepoints that it is attached to, in the order of attaching; in the store they have none."""
+        names = {name.removeprefix("link.") for name in self.fds if name.startswith("link.")}
+        known = [name for name in attach.tracepoints(failures=True, exits=True) if name in names]
+        return known + sorted(names.difference(known))
 
     def is_attached(self) -> bool:
         """All of its programs are."""
@@ -106,19 +109,22 @@ class Generation:
 
     def detach(self, store: Store) -> None:
         """Close the attachments, here and in the store; what sees ends goes last."""
-        for name in [name for name in self.fds if name.startswith("link.")][::-1]:
-            store.remove(f"{self.number}.{name}")
-            os.close(self.fds.pop(name))
-        self._is_released = store.barrier()
+        for name in reversed(self.attached):
+            store.remove(f"{self.number}.link.{name}")
+            os.close(self.fds.pop(f"link.{name}"))
+        self.is_released = store.barrier()
 
     def is_final(self) -> bool:
-        """Detached, in the store too, so long ago that no program of it can still be running, and the last
-        one's record is in the ring: the kernel lets what runs on other CPUs finish (an RCU grace period,
-        milliseconds).
+        """Released, and quiet for so long that no program of it can still be running, with a record to write:
+        the kernel lets what runs on other CPUs finish (an RCU grace period, milliseconds), and a newer
+        systemd lets another process close what it let go.
         """
-        if self._detached == math.inf and self._is_released():
-            self._detached = time.monotonic()
-        return time.monotonic() - self._detached > _GRACE
+        if not self.is_released():
+            return False
+        written = self.read_position() + self.ring_fill()
+        if written != self._written:
+            self._written, self._quiet_since = written, time.monotonic()
+        return time.monotonic() - self._quiet_since > _GRACE
 
     def discard(self, store: Store) -> None:
         """Close everything, here and in the store; there, the map of running processes stays."""

@@ -150,13 +150,12 @@ class Map:
 
     def keys(self) -> Iterator[bytes]:
         """Every key, as the kernel walks them; deleting the one just given is allowed."""
-        previous: bytes | None = None
         following = ctypes.create_string_buffer(self.info.key_size)
-        while library().bpf_map_get_next_key(self.fd, previous, following) == 0:
+        there_is = library().bpf_map_get_next_key(self.fd, None, following) == 0
+        while there_is:
             current = following.raw
-            library().bpf_map_get_next_key(self.fd, current, following)
+            there_is = library().bpf_map_get_next_key(self.fd, current, following) == 0
             yield current
-            previous = current
 
 
 def _info(fd: int, info: _Info) -> _Info:

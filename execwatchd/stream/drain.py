@@ -70,6 +70,10 @@ class Reader:
         """Neither the ring nor the ledger holds a record."""
         return not self._generation.ring_fill() and not self._ledger.page.held
 
+    def is_released(self) -> bool:
+        """Nobody keeps its program attached any more."""
+        return self._generation.is_released()
+
     def is_final(self) -> bool:
         """Nothing can come into this ring any more."""
         return self._generation.is_final()
@@ -159,7 +163,7 @@ class Drain:
 
     async def finish(self) -> bool:
         """Read on until nothing can come any more. False: the journal takes no more now."""
-        while not (self._readers[-1].is_final() and self._readers[-1].is_empty()):
+        while len(self._readers) > 1 or not (self._readers[-1].is_final() and self._readers[-1].is_empty()):
             if self.stalled:
                 return False
             await asyncio.sleep(PAUSE)
@@ -179,10 +183,11 @@ class Drain:
             return
         self._pending = None
         reader = self._readers[0]
-        empty = reader.read()
-        self.passes += reader.progress
-        self.stalled = reader.stalled
-        if reader.stalled:
+        empty = self._read(reader)
+        if empty and not self.stalled and len(self._readers) > 1 and not reader.is_released():
+            # it records on as long as the service manager is busy, and the current ring fills meanwhile
+            empty = self._read(self._readers[-1])
+        if self.stalled:
             self._wait_writable(self._pass)
         elif not empty:
             self._pending = self._loop.call_soon(self._pass)
@@ -190,6 +195,12 @@ class Drain:
             self._finish_former(reader)
         else:
             self._rest(read_something=reader.progress)
+
+    def _read(self, reader: Reader) -> bool:
+        empty = reader.read()
+        self.passes += reader.progress
+        self.stalled = reader.stalled
+        return empty
 
     def _finish_former(self, reader: Reader) -> None:
         """On to the next ring, once nothing can come into this one any more."""

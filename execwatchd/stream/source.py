@@ -38,6 +38,10 @@ class Source(Protocol):
     def ring_fill(self) -> int:
         """Bytes that wait in the ring."""
 
+    @property
+    def is_released(self) -> Callable[[], bool]:
+        """Whether nobody keeps it attached any more."""
+
     def is_final(self) -> bool:
         """Nothing can come into this ring any more."""
 

@@ -34,7 +34,7 @@ class FakeSource:
         self.waiting: deque[bytes] = deque()
         self.position = 0
         self.seen = self.ignored = self.lost = 0
-        self.final = False
+        self.released, self.final = True, False
         self.rings: list[FakeRing] = []
 
     def again(self) -> None:
@@ -77,6 +77,9 @@ class FakeSource:
 
     def ring_fill(self) -> int:
         return sum(map(_space, self.waiting))
+
+    def is_released(self) -> bool:
+        return self.released
 
     def is_final(self) -> bool:
         return self.final

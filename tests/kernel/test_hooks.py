@@ -44,7 +44,8 @@ class Manager:
         return lambda: not self.busy
 
     def handed(self) -> dict[str, int]:
-        return {name: os.dup(fd) for name, fd in self.kept.items()}
+        """As systemd does, the last one first."""
+        return {name: os.dup(fd) for name, fd in reversed(self.kept.items())}
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def test_a_store_without_room_for_the_attachments(manager: Manager) -> None:
     first = start(manager)
     subprocess.run(["true"], check=True)
     die(first)
-    manager.room = len(manager.kept) + len(duplicates(manager, "1.")) - 1
+    manager.room = 2 * len(manager.kept) - 1
     second = start(manager, OTHER)
     seen = second.counters().seen
     waits = sum(one.ring_fill() for one in [*second.former, second.current])

@@ -363,6 +363,46 @@ def test_former_rings_come_first_and_are_settled_when_final() -> None:
     rig.run(script)
 
 
+def test_the_current_ring_is_read_while_a_former_one_is_not_let_go() -> None:
+    rig = Rig(former=1)
+    (former,) = rig.former
+    former.released = False
+    former.exec(record(1))
+    rig.source.exec(record(2))
+
+    async def script() -> None:
+        await rig.until(1, 2)
+        rig.source.exec(record(3))
+        await rig.until(1, 2, 3)
+        assert rig.drain.passes == 3
+        former.exec(record(4))
+        await rig.until(1, 2, 3, 4)
+        former.released = former.final = True
+        await rig.until_true(lambda: rig.sources.settled == 1)
+        rig.source.exec(record(5))
+        await rig.until(1, 2, 3, 4, 5)
+
+    rig.run(script)
+
+
+def test_the_end_waits_for_former_rings_too() -> None:
+    rig = Rig(former=1)
+    (former,) = rig.former
+    rig.source.final = True
+
+    async def script() -> None:
+        finish = asyncio.create_task(rig.drain.finish())
+        await asyncio.sleep(3 * PAUSE)
+        assert not finish.done()
+        former.exec(record(1))
+        former.final = True
+        assert await finish
+        assert delivered(rig.journal) == [1]
+        assert rig.sources.settled == 1
+
+    rig.run(script)
+
+
 def test_nothing_is_read_after_the_end() -> None:
     rig = Rig(room=1)
     rig.source.exec(record(1), record(2))
