@@ -41,6 +41,7 @@ BPF_TABLE("hash", u32, struct bucket, more_buckets, MAX_BUCKETS);
 BPF_F_TABLE("hash", u32, struct told, told, 8 * MAX_BUCKETS, BPF_F_NO_PREALLOC);
 /* by CPU: a per-CPU map's value may not exceed 32 KiB; one program runs once on a CPU at a time */
 BPF_ARRAY(exec_scratch, struct scratch, CPUS);
+BPF_ARRAY(again_scratch, struct scratch, CPUS);
 
 struct ledger_value {
   struct ledger ledger;
@@ -472,26 +473,31 @@ int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
   return 0;
 }
 
-int on_exec(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline void forget_caller(u64 task)
+{
+  struct caller *slot = slot_of(task);
+  if (!slot || !slot->task)
+    return;
+  if (slot->task == task)
+    slot->task = 0;
+  else
+    more_callers.delete(&task);
+}
+
+static __always_inline int see_exec(struct bpf_raw_tracepoint_args *ctx, struct counters *counted,
+                                    struct scratch *scratch)
 {
   u64 task = bpf_get_current_task(), bprm = ctx->args[2];
   u32 uid = bpf_get_current_uid_gid();
-  int cpu = bpf_get_smp_processor_id();
-  struct counters *counted = own_counters();
 
-  if (!counted) /* cannot be: it is an array */
-    return 0;
   __sync_fetch_and_add(&counted->seen, 1);
   struct user *user = user_of(uid);
   if (is_left_out(user, task) || is_held_back(counted, user, uid, task)) {
     __sync_fetch_and_add(&counted->ignored, 1);
-    struct caller *slot = slot_of(task);
-    if (slot && slot->task == task)
-      slot->task = 0;
+    forget_caller(task);
     return 0;
   }
-  struct scratch *scratch = exec_scratch.lookup(&cpu);
-  if (!scratch || !user) { /* nor can these */
+  if (!scratch || !user) { /* cannot be: they are arrays */
     __sync_fetch_and_add(&counted->lost, 1);
     return 0;
   }
@@ -531,6 +537,31 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
   return 0;
 }
 
+int on_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+  int cpu = bpf_get_smp_processor_id();
+  struct counters *counted = own_counters();
+
+  return counted ? see_exec(ctx, counted, exec_scratch.lookup(&cpu)) : 0;
+}
+
+/*
+ * Runs after it, at the same tracepoint. Where the kernel may preempt a program, another exec on its CPU finds
+ * it running and goes on without it; then the caller is still there as on_task_rename left it.
+ */
+int on_exec_again(struct bpf_raw_tracepoint_args *ctx)
+{
+  u64 task = bpf_get_current_task();
+  int cpu = bpf_get_smp_processor_id();
+  struct counters *counted = own_counters();
+  struct caller *slot = slot_of(task);
+
+  if (!counted || !slot || !slot->task || (slot->task != task && !more_callers.lookup(&task)))
+    return 0;
+  __sync_fetch_and_add(&counted->again, 1);
+  return see_exec(ctx, counted, again_scratch.lookup(&cpu));
+}
+
 #ifdef EXITS
 struct end_scratch {
   struct record record;
@@ -538,7 +569,9 @@ struct end_scratch {
   struct end end;
   char cgroup[PATH_AREA + NAME_SIZE];
 };
-BPF_ARRAY(end_scratch, struct end_scratch, CPUS); /* not on_exec's, which this program may interrupt */
+/* not on_exec's, which these programs may interrupt */
+BPF_ARRAY(end_scratch, struct end_scratch, CPUS);
+BPF_ARRAY(again_end_scratch, struct end_scratch, CPUS);
 
 #define GROUP_EXIT 4 /* SIGNAL_GROUP_EXIT: signal_struct.flags */
 
@@ -594,11 +627,10 @@ static __always_inline u64 peak_of(u64 task, u64 signal, u64 before)
  * Runs for every thread that ends. The process has ended with the last of them; several may find themselves
  * the last, and two programs may run here, so whoever removes the process from the map reports its end.
  */
-int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int see_end(struct end_scratch *scratch)
 {
   u64 task = bpf_get_current_task(), signal = pointer(task, O_task_struct__signal);
   u32 pid = bpf_get_current_pid_tgid() >> 32;
-  int cpu = bpf_get_smp_processor_id();
   s32 live = 0;
 
   READ(live, signal, signal_struct__live);
@@ -611,7 +643,6 @@ int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
   if (running.delete(&pid))
     return 0;
   struct counters *counted = own_counters();
-  struct end_scratch *scratch = end_scratch.lookup(&cpu);
   if (!counted || !scratch) /* cannot be: they are arrays */
     return 0;
   struct exec_id id = {};
@@ -648,6 +679,19 @@ int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
   if (output.ringbuf_output(scratch, sizeof(*scratch) - sizeof(scratch->cgroup) + length, 0))
     __sync_fetch_and_add(&counted->lost, 1);
   return 0;
+}
+
+int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+  int cpu = bpf_get_smp_processor_id();
+  return see_end(end_scratch.lookup(&cpu));
+}
+
+/* runs after it, for what it didn't run for: see on_exec_again */
+int on_end_again(struct bpf_raw_tracepoint_args *ctx)
+{
+  int cpu = bpf_get_smp_processor_id();
+  return see_end(again_end_scratch.lookup(&cpu));
 }
 #endif
 

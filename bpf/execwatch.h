@@ -40,6 +40,7 @@ struct counters {
   __u64 lost;
   __u64 held_back; /* by a limit; part of ignored */
   __u64 unended;   /* ends that could not be awaited, or were not noticed; part of seen and of lost */
+  __u64 again;     /* execs that on_exec didn't run for, but on_exec_again did */
 };
 
 /* map `buckets` (hash, by UID) and map `more_buckets` (the same from FIRST_SUBORDINATE on, and NO_ID for what

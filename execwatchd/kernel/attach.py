@@ -67,7 +67,7 @@ def _attach(name: str, fds: dict[str, int]) -> int:
     raw = RAW_TRACEPOINTS | EXIT_TRACEPOINTS
     try:
         if name in raw:
-            return libbpf.attach_raw_tracepoint(name, fds[f"prog.{raw[name]}"])
+            return libbpf.attach_raw_tracepoint(name.partition(".")[0], fds[f"prog.{raw[name]}"])
         event = _tracepoint_event(tracepoint_id(name))
         try:
             return libbpf.link_perf_event(fds[f"prog.{FAILURE_TRACEPOINTS[name]}"], event)

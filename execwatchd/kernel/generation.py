@@ -27,6 +27,7 @@ from execwatchd.notify import Store
 log = logging.getLogger(__name__)
 
 _GRACE = 0.5  # s
+_IN_FLIGHT = 0.1  # s, in which a second program has seen what the first one didn't
 _POSITION = struct.Struct("@L")  # the kernel's own: unsigned long
 _MAP_KINDS = {
     "config": "hash",
@@ -42,6 +43,7 @@ RUNNING = (
     "shared.running"  # in the store: map `running` is that of every generation, and systemd keeps it once
 )
 _COUNTERS = layout.COUNTERS.size // 8
+_HELD_BACK, _UNENDED, _AGAIN = 3, 4, 5
 _COUNTERS_AT_FIRST = 32  # bytes; later versions have more
 
 
@@ -62,6 +64,9 @@ class Generation:
         self._counters = libbpf.Map(fds["map.counters"])
         # consumer position and producer position are the first words of the ring's first two pages
         self._positions = mmap.mmap(fds["map.output"], 2 * mmap.PAGESIZE, prot=mmap.PROT_READ)
+        again = self._counted()[_AGAIN]
+        self._skips, self._skips_since = self._count_skips(), time.monotonic()
+        self._missed_execs = max(0, self._skips - again)
 
     @classmethod
     def load(
@@ -87,7 +92,12 @@ class Generation:
 
     @property
     def attached(self) -> list[str]:
-        """The tracepoints that it is attached to, in the order of attaching; in the store they have none."""
+        """The tracepoints that it is attached to."""
+        return [name for name in self._links if "." not in name]
+
+    @property
+    def _links(self) -> list[str]:
+        """All attachments, in the order of attaching: in the store they have none."""
         names = {name.removeprefix("link.") for name in self.fds if name.startswith("link.")}
         known = [name for name in attach.tracepoints(failures=True, exits=True) if name in names]
         return known + sorted(names.difference(known))
@@ -95,7 +105,7 @@ class Generation:
     def is_attached(self) -> bool:
         """All of its programs are."""
         failures, exits = "prog.exit_execve" in self.fds, "prog.on_process_exit" in self.fds
-        return set(self.attached) == set(attach.tracepoints(failures=failures, exits=exits))
+        return self._links == attach.tracepoints(failures=failures, exits=exits)
 
     def attach(self, options: Options) -> None:
         """From here on every exec is seen. Raises Failure."""
@@ -109,7 +119,7 @@ class Generation:
 
     def detach(self, store: Store) -> None:
         """Close the attachments, here and in the store; what sees ends goes last."""
-        for name in reversed(self.attached):
+        for name in reversed(self._links):
             store.remove(f"{self.number}.link.{name}")
             os.close(self.fds.pop(f"link.{name}"))
         self.is_released = store.barrier()
@@ -150,8 +160,8 @@ class Generation:
     def counters(self) -> Counters:
         """All that was counted since `ledger.page.since`, predecessors included."""
         page = self.ledger.page
-        missed = self._missed()
-        seen, ignored, lost, *_ = self._counted()
+        seen, ignored, lost, *others = self._counted()
+        missed = self._missed(others[_AGAIN - _HELD_BACK])
         return Counters(
             seen=page.seen + seen + missed,
             forwarded=page.forwarded,
@@ -162,11 +172,11 @@ class Generation:
 
     def held_back(self) -> int:
         """Execs that this program held back by a limit; they are among the ignored."""
-        return self._counted()[3]
+        return self._counted()[_HELD_BACK]
 
     def unended(self) -> int:
         """Processes of which the end could not be awaited; they are among the lost."""
-        return self._counted()[4]
+        return self._counted()[_UNENDED]
 
     def check_access(self) -> None:
         """Raises Failure if the kernel wants a capability for what this process does all the time."""
@@ -196,10 +206,21 @@ class Generation:
         log.warning("the ends of processes that run now will not be recorded: their list is none that fits")
         return {}
 
-    def _missed(self) -> int:
-        """Execs for which the program didn't run, as it was running there already.
+    def _missed(self, again: int) -> int:
+        """Execs that no program ran for. `again`: those of the skipped that the second one ran for, until
+        just now; so what was skipped just now may be one of them yet, and isn't counted before it is settled.
+        """
+        skips, now = self._count_skips(), time.monotonic()
+        if skips != self._skips:
+            self._skips, self._skips_since = skips, now
+        if now - self._skips_since >= _IN_FLIGHT or self.is_released():
+            self._missed_execs = max(0, skips - again)
+        return self._missed_execs
 
-        Not of `on_process_exit`: it runs for every thread, and most that it misses are of nothing recorded.
+    def _count_skips(self) -> int:
+        """How often the kernel skipped a program for an exec, as it was running on that CPU already.
+
+        Not `on_process_exit`: it runs for every thread, and most that it misses are of nothing recorded.
         Where one is, its end is found missing when its pid comes again.
         """
         names = ("prog.on_exec", "prog.exit_execve")

@@ -22,7 +22,7 @@ PATH_AREA = 4096
 
 USER = struct.Struct(f"={MESSAGE_SIZE}sII")  # struct user: message, action, limit
 ANCESTOR = struct.Struct(f"=I{COMM_SIZE}s")  # struct ancestor: pid, comm
-COUNTERS = struct.Struct("=5Q")  # struct counters: seen, ignored, lost, held_back, unended
+COUNTERS = struct.Struct("=6Q")  # struct counters: seen, ignored, lost, held_back, unended, again
 BUCKET = struct.Struct("=3QII")  # struct bucket: full_at, held_back, created, limit, unused
 TOLD = struct.Struct("=6Q4I")  # struct told
 EXEC_ID = struct.Struct("=2Q")  # struct exec_id: start, execs

@@ -20,8 +20,13 @@ from execwatchd.kernel.options import Options
 
 MAPS = ("config", "defaults", "counters", "output", "ledger", "buckets", "more_buckets", "told")
 EXIT_MAPS = ("running",)
-RAW_TRACEPOINTS = {"task_rename": "on_task_rename", "sched_process_exec": "on_exec"}
-EXIT_TRACEPOINTS = {"sched_process_exit": "on_process_exit"}
+# Of two programs at one tracepoint the second runs after the first, and is called by the name with a suffix.
+RAW_TRACEPOINTS = {
+    "task_rename": "on_task_rename",
+    "sched_process_exec": "on_exec",
+    "sched_process_exec.again": "on_exec_again",
+}
+EXIT_TRACEPOINTS = {"sched_process_exit": "on_process_exit", "sched_process_exit.again": "on_end_again"}
 FAILURE_TRACEPOINTS = {
     "sys_enter_execve": "enter_execve",
     "sys_enter_execveat": "enter_execveat",

@@ -182,7 +182,7 @@ def test_a_store_without_room_for_the_attachments(manager: Manager) -> None:
     seen = second.counters().seen
     waits = sum(one.ring_fill() for one in [*second.former, second.current])
     die(second)
-    assert sum(".link." in name for name in manager.kept) == 1
+    assert sum(".link." in name for name in manager.kept) == 2
     manager.room = 512
     third = start(manager, OTHER)
     assert [one.number for one in third.former] == [1, 2]

@@ -78,7 +78,7 @@ def test_it_is_this_kernel(kernel: Kernel, sections: Sections) -> None:
 def test_it_attaches(sections: Sections) -> None:
     assert sections["start"] == "active\n"
     assert sections["status"].startswith("watching task_rename, sched_process_exec; ")
-    assert loaded(sections["programs"]) == 2
+    assert loaded(sections["programs"]) == 3
 
 
 def test_the_units_limits_are_in_force(sections: Sections) -> None:

@@ -101,7 +101,7 @@ def reinstall(box: Box, built: Built) -> None:
 
 def remove(box: Box) -> None:
     held = programs_of(box.main_pid(UNIT))
-    assert len(held) == 2
+    assert len(held) == 3
     apt(box, "remove", "execwatchd")
     wait_until(lambda: not held & our_programs(), "no program of ours in the kernel")
     assert box.show(UNIT, "LoadState") == "not-found"

@@ -68,7 +68,7 @@ def upgrade(box: Box, built: Built, storm: Storm) -> None:
 
 def erase(box: Box) -> None:
     held = programs_of(box.main_pid(UNIT))
-    assert len(held) == 2
+    assert len(held) == 3
     rpm(box, "--erase", "execwatchd")
     wait_until(lambda: not held & our_programs(), "no program of ours in the kernel")
     assert box.show(UNIT, "LoadState") == "not-found"

@@ -62,7 +62,7 @@ def test_make_run_prints_each_exec_until_it_is_interrupted(tmp_path: Path) -> No
         (runner,) = children(process.pid)
         (daemon,) = children(runner)
         programs = programs_of(daemon)
-        assert len(programs) == 2
+        assert len(programs) == 3
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=20)
     wait_until(lambda: not programs & our_programs(), "nothing attached")

@@ -249,7 +249,7 @@ def test_a_stop_leaves_nothing_in_the_kernel(boot: Boot) -> None:
     host = boot()
     host.systemctl("start", UNIT)
     programs = programs_of(host.main_pid(UNIT))
-    assert len(programs) == 2
+    assert len(programs) == 3
     assert programs <= our_programs()
     host.systemctl("stop", UNIT)
     wait_until(lambda: not programs & our_programs(), "no program of ours in the kernel")
