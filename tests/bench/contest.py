@@ -7,18 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from itertools import count
-from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench import usage
 from tests.bench.contender import CannotRunError, Contender
 from tests.bench.figures import Figure, number
-from tests.bench.programs import Programs
+from tests.bench.programs import SEQUENTIAL, Programs
 from tests.system.harness import memory
 
 ROUNDS = 7
-# of one round of the sequential load: the fastest run counts, since others use this machine too
-RUNS, EXECS = 3, 1000
 RATE, SECONDS = 2000, 5.0  # of the paced load
 BUSY_SECONDS = 3.0  # of the load on all cores
 _CORES = os.cpu_count() or 1
@@ -72,7 +69,7 @@ def _round(one: Contender, programs: Programs, before: _Without) -> tuple[Round,
     time.sleep(_SETTLE)
     tags = [_tag(), _tag()]
     on = one.prefix_on or one.prefix
-    each = _sequential(one, programs, tags[0], on)
+    each = programs.sequential(tags[0], prefix=on, static=one.static)
     busy = programs.load(tags[1], workers=_CORES, seconds=BUSY_SECONDS, prefix=on, static=one.static)
     used = sum(map(memory, one.pids())) / 1024 if one.pids() else None
     written = sum(map(one.found, tags))
@@ -83,7 +80,7 @@ def _round(one: Contender, programs: Programs, before: _Without) -> tuple[Round,
     found = Round(
         each / statistics.mean((before.sequential, after.sequential)),
         busy.each / statistics.mean((before.all_cores, after.all_cores)),
-        written / (RUNS * EXECS + busy.execs),
+        written / (SEQUENTIAL + busy.execs),
         spent,
         used,
     )
@@ -95,15 +92,9 @@ def _tag() -> str:
 
 
 def _without(one: Contender, programs: Programs) -> _Without:
-    each = _sequential(one, programs, _tag(), one.prefix)
+    each = programs.sequential(_tag(), prefix=one.prefix, static=one.static)
     busy = programs.load(_tag(), workers=_CORES, seconds=BUSY_SECONDS, prefix=one.prefix, static=one.static)
     return _Without(each, busy.each)
-
-
-def _sequential(one: Contender, programs: Programs, tag: str, prefix: Sequence[str | Path]) -> float:
-    """µs of an exec, one after the other."""
-    runs = [programs.load(tag, count=EXECS, prefix=prefix, static=one.static) for _ in range(RUNS)]
-    return min(run.each for run in runs)
 
 
 def _paced(one: Contender, programs: Programs, others: Collection[int]) -> dict[str, float]:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 _HERE = Path(__file__).parent
 ARGUMENTS = "-la", "/usr/share/doc"  # of what the load executes, behind the tag
+_RUNS, _RUN = 3, 1000  # the fastest counts, since others use this machine too
+SEQUENTIAL = _RUNS * _RUN
 
 
 def executed(tag: str) -> str:
@@ -54,6 +56,11 @@ class Programs:
             ]
             subprocess.run(command, check=True)
         return program
+
+    def sequential(self, tag: str, *, prefix: Sequence[str | Path] = (), static: bool = True) -> float:
+        """µs of an exec, of SEQUENTIAL one after the other."""
+        runs = [self.load(tag, count=_RUN, prefix=prefix, static=static) for _ in range(_RUNS)]
+        return min(run.each for run in runs)
 
     def load(
         self,

@@ -22,7 +22,7 @@ from tests.system.storm import counters
 
 ROUNDS = 7
 IDLE_SECONDS = 60.0
-PAIRS, PAIR_EXECS = 30, 1500
+PAIRS = 30
 CALLS = 1000
 _OWN_EXECS = 4  # between two looks at the counters: two of nsenter, env, busctl
 _UID = 59999  # of the load whose delays are read
@@ -51,16 +51,12 @@ def idle(box: Box) -> list[Figure]:
 
 def slow_down(box: Box, programs: Programs) -> list[Figure]:
     """Of execs one after the other, in many short pairs: a shared machine changes its pace within seconds."""
-
-    def each() -> float:
-        return programs.load("pair", count=PAIR_EXECS).each
-
-    ratios, before = [], each()
+    ratios, before = [], programs.sequential("pair")
     for _ in range(PAIRS):
         box.systemctl("start", UNIT)
-        during = each()
+        during = programs.sequential("pair")
         box.systemctl("stop", UNIT)
-        after = each()
+        after = programs.sequential("pair")
         ratios.append((during / statistics.mean((before, after)) - 1) * 100)
         before = after
     forget(box)
