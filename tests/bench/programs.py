@@ -58,8 +58,13 @@ class Programs:
         return program
 
     def sequential(self, tag: str, *, prefix: Sequence[str | Path] = (), static: bool = True) -> float:
-        """µs of an exec, of SEQUENTIAL one after the other."""
-        runs = [self.load(tag, count=_RUN, prefix=prefix, static=static) for _ in range(_RUNS)]
+        """µs of an exec, of SEQUENTIAL one after the other on one core; others are left for who records."""
+        cores = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(cores)})
+        try:
+            runs = [self.load(tag, count=_RUN, prefix=prefix, static=static) for _ in range(_RUNS)]
+        finally:
+            os.sched_setaffinity(0, cores)
         return min(run.each for run in runs)
 
     def load(
