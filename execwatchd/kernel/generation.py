@@ -55,7 +55,7 @@ class Generation:
         self.goes_on = False  # with the running processes of the one before
         self._quiet_since = math.inf
         self._written = -1
-        self.is_released: Callable[[], bool] = lambda: False  # nor attached by what the store keeps
+        self.is_released: Callable[[], bool] = lambda: False  # after `detach`: the store let go of it as well
         self.fds = fds
         self.ledger = Ledger.of_map(fds["map.ledger"], libbpf.map_info(fds["map.ledger"]).value_size)
         self.users = UserMap(fds["map.config"], fds["map.defaults"])
