@@ -160,8 +160,9 @@ class Generation:
     def counters(self) -> Counters:
         """All that was counted since `ledger.page.since`, predecessors included."""
         page = self.ledger.page
-        seen, ignored, lost, *others = self._counted()
-        missed = self._missed(others[_AGAIN - _HELD_BACK])
+        counted = self._counted()
+        seen, ignored, lost = counted[:3]
+        missed = self._missed(counted[_AGAIN])
         return Counters(
             seen=page.seen + seen + missed,
             forwarded=page.forwarded,

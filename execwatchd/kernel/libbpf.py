@@ -126,11 +126,7 @@ class Map:
 
     def get(self, key: bytes) -> bytes | None:
         """The value, of a per-CPU map one after the other for each possible CPU; None: no such key."""
-        result = library().bpf_map_lookup_elem(self.fd, key, self._value)
-        if result == -2:  # ENOENT
-            return None
-        _check(result)
-        return self._value.raw
+        return self._found(library().bpf_map_lookup_elem(self.fd, key, self._value))
 
     def set(self, key: bytes, value: bytes) -> None:
         """Raises OSError E2BIG if the map is full."""
@@ -138,7 +134,9 @@ class Map:
 
     def pop(self, key: bytes) -> bytes | None:
         """Delete it, and give what it was at that moment; None: no such key. For a hash only."""
-        result = library().bpf_map_lookup_and_delete_elem(self.fd, key, self._value)
+        return self._found(library().bpf_map_lookup_and_delete_elem(self.fd, key, self._value))
+
+    def _found(self, result: int) -> bytes | None:
         if result == -2:  # ENOENT
             return None
         _check(result)
