@@ -223,7 +223,7 @@ static __always_inline void put_namespaces(struct record *record, u64 task)
 
 static __always_inline void put_tty(struct record *record, u64 task)
 {
-  record->tty[0] = 0;
+  __builtin_memset(record->tty, 0, TTY_SIZE);
 #ifdef O_signal_struct__tty
   u64 tty = pointer(pointer(task, O_task_struct__signal), O_signal_struct__tty);
   if (tty)
@@ -352,12 +352,10 @@ static __always_inline u64 put_ancestors(char *to, u64 task)
   return used;
 }
 
-static __always_inline u64 put_paths(struct record *record, char *data, u64 used, u64 task)
+/* the parts behind argv, up to exec_id; where they end */
+static __always_inline u64 put_origin(struct record *record, char *data, u64 used, u64 task)
 {
-  u64 length = put_cgroup(record, data + used, task);
-  record->cgroup_len = length;
-  used += length;
-  length = put_cwd(record, data + used, task);
+  u64 length = put_cwd(record, data + used, task);
   record->cwd_len = length;
   used += length;
   length = put_ancestors(data + used, task);
@@ -506,30 +504,35 @@ static __always_inline int see_exec(struct bpf_raw_tracepoint_args *ctx, struct 
   record->result = 0;
   put_process(record, task, uid, user);
   bpf_get_current_comm(record->new_comm, COMM_SIZE);
+  __builtin_memset(record->comm, 0, COMM_SIZE);
   put_caller(record, task);
 
   char *data = scratch->data;
-  u64 used = 0, length = 0;
-#ifdef EXITS
-  struct exec_id id = {};
-  put_exec_id(&id, task);
-  __builtin_memcpy(data, &id, sizeof(id));
-  used = record->exec_id_len = sizeof(id);
-#endif
   u64 filename = pointer(bprm, O_linux_binprm__filename), interp = pointer(bprm, O_linux_binprm__interp);
-  length = put_string(data + used, FILENAME_SIZE, filename);
-  record->filename_len = length;
-  used += length;
-  length = 0;
+  u64 used = put_string(data, FILENAME_SIZE, filename), length = 0;
+  record->filename_len = used;
   if (interp != filename)
     length = put_string(data + used, INTERP_SIZE, interp);
   record->interp_len = length;
   used += length;
+  length = put_cgroup(record, data + used, task);
+  record->cgroup_len = length;
+  used += length;
   READ(record->argc, bprm, linux_binprm__argc);
   length = put_argv(record, data + used, task);
   record->argv_len = length;
-  used += length;
-  if (!send(ctx, counted, scratch, put_paths(record, data, used, task)))
+  used = put_origin(record, data, used + length, task);
+#ifdef EXITS
+  struct exec_id id = {};
+  put_exec_id(&id, task);
+  asm volatile("" : "+r"(used));
+  if (used > DATA_SIZE - sizeof(id)) /* cannot be */
+    used = 0;
+  __builtin_memcpy(data + used, &id, sizeof(id));
+  record->exec_id_len = sizeof(id);
+  used += sizeof(id);
+#endif
+  if (!send(ctx, counted, scratch, used))
     return 0;
 #ifdef EXITS
   await_end(counted, record, &id, task);
@@ -563,11 +566,13 @@ int on_exec_again(struct bpf_raw_tracepoint_args *ctx)
 }
 
 #ifdef EXITS
-struct end_scratch {
-  struct record record;
+struct end_data {
   struct exec_id id;
   struct end end;
-  char cgroup[PATH_AREA + NAME_SIZE];
+};
+struct end_scratch {
+  struct record record;
+  char data[PATH_AREA + NAME_SIZE + sizeof(struct end_data)];
 };
 /* not on_exec's, which these programs may interrupt */
 BPF_ARRAY(end_scratch, struct end_scratch, CPUS);
@@ -667,16 +672,13 @@ static __always_inline int see_end(struct end_scratch *scratch)
   record->filename_len = record->interp_len = record->argv_len = record->cwd_len = record->ancestors_len = 0;
   record->exec_id_len = sizeof(struct exec_id);
   record->end_len = sizeof(struct end);
-  scratch->id = was.id;
-  scratch->end.began = was.began;
-  scratch->end.peak = peak_of(task, signal, was.maxrss);
-  scratch->end.status = status_of(task, signal);
-  u64 length = put_cgroup(record, scratch->cgroup, task);
+  struct end_data data = {.id = was.id, .end.began = was.began};
+  data.end.peak = peak_of(task, signal, was.maxrss);
+  data.end.status = status_of(task, signal);
+  u64 length = BOUNDED(put_cgroup(record, scratch->data, task), PATH_AREA + NAME_SIZE);
   record->cgroup_len = length;
-  asm volatile("" : "+r"(length));
-  if (length > sizeof(scratch->cgroup))
-    length = sizeof(scratch->cgroup);
-  if (output.ringbuf_output(scratch, sizeof(*scratch) - sizeof(scratch->cgroup) + length, 0))
+  __builtin_memcpy(scratch->data + length, &data, sizeof(data));
+  if (output.ringbuf_output(scratch, sizeof(*record) + length + sizeof(data), 0))
     __sync_fetch_and_add(&counted->lost, 1);
   return 0;
 }
@@ -830,10 +832,12 @@ int exit_execve(struct sys_exit *ctx)
   record->filename_len = used;
   record->interp_len = 0;
   record->argv_total = 0;
-  u64 length = put_user_argv(record, data + used, tried.argv);
-  record->argv_len = length;
+  u64 length = put_cgroup(record, data + used, task);
+  record->cgroup_len = length;
   used += length;
-  send(ctx, counted, scratch, put_paths(record, data, used, task));
+  length = put_user_argv(record, data + used, tried.argv);
+  record->argv_len = length;
+  send(ctx, counted, scratch, put_origin(record, data, used + length, task));
   return 0;
 }
 #endif

@@ -111,39 +111,42 @@ struct end {
 #define NO_ID 0xffffffff /* loginuid, session: not set, or the kernel has none */
 
 /* one record of ring buffer `output`; `data` holds, one after the other and without padding:
- * exec_id (struct exec_id, or nothing), end (struct end, or nothing), filename (with its NUL), interp
- * (likewise, or nothing), argv (each argument ended by NUL), cgroup and cwd (components from the leaf up, each
- * with its NUL), ancestors (struct ancestor, the parent first). One that has an end is of the process's end:
- * its uid is the exec's, all else is of that moment, and its comm is the process's. */
+ * filename (with its NUL), interp (likewise, or nothing), cgroup and cwd (components from the leaf up, each with
+ * its NUL; argv, each argument ended by NUL, is between them), ancestors (struct ancestor, the parent first),
+ * exec_id (struct exec_id, or nothing), end (struct end, or nothing). One that has an end is of the process's
+ * end: its uid is the exec's, all else is of that moment, and its comm is the process's.
+ *
+ * Most execs have much in common with others, and user space puts that together once. So it is in two places:
+ * what is before `timestamp`, and the first three of `data`. Strings are padded with NULs, else it would differ. */
 struct record {
-  __u64 timestamp; /* CLOCK_MONOTONIC, ns */
+  char message[MESSAGE_SIZE];
+  char tty[TTY_SIZE];
+  char comm[COMM_SIZE];     /* the caller's, before */
+  char new_comm[COMM_SIZE]; /* after */
+  char parent_comm[COMM_SIZE];
   __u32 flags;
   __s32 result; /* 0, or the negative errno */
-  __u32 pid;    /* thread group id, as the initial pid namespace has it */
-  __u32 ppid;
-  __u32 uid; /* real, in the initial user namespace */
+  __u32 uid;    /* real, in the initial user namespace */
   __u32 euid;
   __u32 gid;
   __u32 loginuid;
   __u32 session;
-  __u32 argc;
-  __u32 argv_total; /* bytes of all arguments; data has argv_len of them */
-  __u32 pidns;      /* inode numbers, as in /proc/PID/ns; 0: not known */
+  __u32 pidns; /* inode numbers, as in /proc/PID/ns; 0: not known */
   __u32 mntns;
-  __u32 nspid; /* pid in its own pid namespace; 0 in the initial one */
-  __u32 exec_id_len;
-  __u32 end_len;
   __u32 filename_len;
   __u32 interp_len;
-  __u32 argv_len;
   __u32 cgroup_len;
+  __u64 timestamp; /* CLOCK_MONOTONIC, ns */
+  __u32 argv_len;
   __u32 cwd_len;
   __u32 ancestors_len;
-  char comm[COMM_SIZE];     /* the caller's, before */
-  char new_comm[COMM_SIZE]; /* after */
-  char parent_comm[COMM_SIZE];
-  char tty[TTY_SIZE];
-  char message[MESSAGE_SIZE];
+  __u32 exec_id_len;
+  __u32 end_len;
+  __u32 pid; /* thread group id, as the initial pid namespace has it */
+  __u32 ppid;
+  __u32 nspid; /* pid in its own pid namespace; 0 in the initial one */
+  __u32 argc;
+  __u32 argv_total; /* bytes of all arguments; data has argv_len of them */
   char data[];
 };
 

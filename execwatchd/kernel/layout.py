@@ -48,10 +48,11 @@ class Flag(IntFlag):
 # that follow the structure, in this order. The daemon writes this text into the ledger, so that a later
 # one with another layout can read what is still in the ring.
 SCHEMA = (
-    "timestamp:Q flags:I result:i pid:I ppid:I uid:I euid:I gid:I loginuid:I session:I argc:I argv_total:I"
-    " pidns:I mntns:I nspid:I exec_id_len:I end_len:I filename_len:I interp_len:I argv_len:I cgroup_len:I"
-    " cwd_len:I ancestors_len:I"
-    " comm:16s new_comm:16s parent_comm:16s tty:64s message:64s"
+    "message:64s tty:64s comm:16s new_comm:16s parent_comm:16s"
+    " flags:I result:i uid:I euid:I gid:I loginuid:I session:I pidns:I mntns:I"
+    " filename_len:I interp_len:I cgroup_len:I"
+    " timestamp:Q argv_len:I cwd_len:I ancestors_len:I exec_id_len:I end_len:I"
+    " pid:I ppid:I nspid:I argc:I argv_total:I"
 )
 
 # struct ledger: current, digest, schema; then two pages; then the held record

@@ -24,37 +24,37 @@ class Record(NamedTuple):
     parent first.
     """
 
-    timestamp: int
+    message: bytes
+    tty: bytes
+    comm: bytes
+    new_comm: bytes
+    parent_comm: bytes
     flags: int
     result: int
-    pid: int
-    ppid: int
     uid: int
     euid: int
     gid: int
     loginuid: int
     session: int
-    argc: int
-    argv_total: int
     pidns: int
     mntns: int
+    timestamp: int
+    pid: int
+    ppid: int
     nspid: int
-    comm: bytes
-    new_comm: bytes
-    parent_comm: bytes
-    tty: bytes
-    message: bytes
-    exec_id: bytes
-    end: bytes
+    argc: int
+    argv_total: int
     filename: bytes
     interp: bytes
-    argv: bytes
     cgroup: bytes
+    argv: bytes
     cwd: bytes
     ancestors: bytes
+    exec_id: bytes
+    end: bytes
 
 
-_PARTS = ("exec_id", "end", "filename", "interp", "argv", "cgroup", "cwd", "ancestors")
+_PARTS = ("filename", "interp", "cgroup", "argv", "cwd", "ancestors", "exec_id", "end")
 # what a member is that an earlier layout lacks; 0 where nothing is said here
 _ABSENT: dict[str, int | bytes] = {
     "loginuid": layout.NO_ID,

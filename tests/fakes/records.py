@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from execwatchd.kernel import layout
 
-PARTS = ("exec_id", "end", "filename", "interp", "argv", "cgroup", "cwd", "ancestors")
+PARTS = ("filename", "interp", "cgroup", "argv", "cwd", "ancestors", "exec_id", "end")
 Value = int | bytes
 
 # one of an ordinary exec: `ls -la` by UID 501 from bash in a terminal of a session

@@ -224,10 +224,10 @@ STRINGS = {"comm", "new_comm", "parent_comm", "tty", "message"}
 
 
 def as_dict(record: Record) -> dict[str, object]:
-    """All of a record but its time, strings up to their NUL."""
+    """All of a record but its time, strings without the NULs that they are padded with."""
     found = record._asdict()
     del found["timestamp"]
-    return {name: value.partition(b"\0")[0] if name in STRINGS else value for name, value in found.items()}
+    return {name: value.rstrip(b"\0") if name in STRINGS else value for name, value in found.items()}
 
 
 class Runner:

@@ -125,8 +125,8 @@ def test_upgrade_to_another_layout_during_a_storm_loses_nothing(watching: Box, s
     count = 10_000
     running = storm.start("upgrade", count, pause_us=200)
     watching.shell(
-        f"sed -i 's/  __u32 ancestors_len;/&\\n  __u64 added;/' {lib}/bpf/execwatch.h &&"
-        f" sed -i 's/ ancestors_len:I/& added:Q/' {lib}/kernel/layout.py &&"
+        f"sed -i 's/  __u64 timestamp;/&\\n  __u64 added;/' {lib}/bpf/execwatch.h &&"
+        f" sed -i 's/ timestamp:Q/& added:Q/' {lib}/kernel/layout.py &&"
         f" find {lib} -name 'layout.*.pyc' -delete && grep -q added:Q {lib}/kernel/layout.py"
     )
     watching.systemctl("restart", "execwatchd")
