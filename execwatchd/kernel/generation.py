@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 _GRACE = 0.5  # s
 _IN_FLIGHT = 0.1  # s, in which a second program has seen what the first one didn't
-_POSITION = struct.Struct("@L")  # the kernel's own: unsigned long
 _MAP_KINDS = {
     "config": "hash",
     "defaults": "array",
@@ -63,7 +62,8 @@ class Generation:
         self.ring_size = libbpf.map_info(fds["map.output"]).max_entries
         self._counters = libbpf.Map(fds["map.counters"])
         # consumer position and producer position are the first words of the ring's first two pages
-        self._positions = mmap.mmap(fds["map.output"], 2 * mmap.PAGESIZE, prot=mmap.PROT_READ)
+        memory = mmap.mmap(fds["map.output"], 2 * mmap.PAGESIZE, prot=mmap.PROT_READ)
+        self._positions = memoryview(memory).cast("L")  # unsigned long, the kernel's own
         again = self._counted()[_AGAIN]
         self._skips, self._skips_since = self._count_skips(), time.monotonic()
         self._missed_execs = max(0, self._skips - again)
@@ -139,23 +139,23 @@ class Generation:
     def discard(self, store: Store) -> None:
         """Close everything, here and in the store; there, the map of running processes stays."""
         self.ledger.close()
-        self._positions.close()
+        self._positions.release()
         for name, fd in self.fds.items():
             store.remove(f"{self.number}.{name}")
             os.close(fd)
         self.fds.clear()
 
-    def open_ring(self, callback: Callable[[int, int], int]) -> libbpf.RingBuffer:
+    def open_ring(self, callback: Callable[[bytes], int]) -> libbpf.RingBuffer:
         """A reader of the ring, see libbpf.RingBuffer. Raises OSError."""
         return libbpf.RingBuffer(self.fds["map.output"], callback)
 
     def read_position(self) -> int:
         """How far the ring was read: bytes since it was made."""
-        return int(_POSITION.unpack_from(self._positions, 0)[0])
+        return self._positions[0]
 
     def ring_fill(self) -> int:
         """Bytes that wait in the ring."""
-        return int(_POSITION.unpack_from(self._positions, mmap.PAGESIZE)[0]) - self.read_position()
+        return self._positions[mmap.PAGESIZE // self._positions.itemsize] - self._positions[0]
 
     def counters(self) -> Counters:
         """All that was counted since `ledger.page.since`, predecessors included."""

@@ -6,7 +6,6 @@ holds it in the ledger, and writes down which, before it returns.
 """
 
 import asyncio
-import ctypes
 import logging
 from collections.abc import Callable
 from time import monotonic
@@ -86,12 +85,11 @@ class Reader:
         page = self._ledger.page
         return not page.held or self._forward(self._ledger.held(), page.handled)
 
-    def _record(self, address: int, size: int) -> int:
+    def _record(self, data: bytes) -> int:
         """libbpf's callback: an exception would be lost in C, so none may leave it."""
         handled = self._generation.read_position() + 1
         if handled == self._ledger.page.handled:
             return 0  # sent or held just before a kill, and only not consumed
-        data = ctypes.string_at(address, size)
         if not self._forward(data, handled):
             self._ledger.hold(data, handled)
             self.stalled = True

@@ -29,8 +29,8 @@ class Source(Protocol):
     def ledger(self) -> Ledger:
         """Outlives the process, as the ring does."""
 
-    def open_ring(self, callback: Callable[[int, int], int]) -> Ring:
-        """`callback(address, size)` per record; a negative result ends the pass."""
+    def open_ring(self, callback: Callable[[bytes], int]) -> Ring:
+        """`callback(record)` for each; a negative result ends the pass."""
 
     def read_position(self) -> int:
         """How far the ring was read: bytes since it was made."""

@@ -2,7 +2,6 @@
 """Stand-ins for the kernel's side of the event path and for the journal; a kill is an exception in both."""
 
 import contextlib
-import ctypes
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -67,7 +66,7 @@ class FakeSource:
             ring_fill=self.ring_fill() + page.held,
         )
 
-    def open_ring(self, callback: Callable[[int, int], int]) -> Ring:
+    def open_ring(self, callback: Callable[[bytes], int]) -> Ring:
         ring = FakeRing(self, callback)
         self.rings.append(ring)
         return ring
@@ -101,7 +100,7 @@ class _Ledger(Ledger):
 class FakeRing:
     """Consumes as libbpf does: a record is gone when the callback has returned, whatever it returned."""
 
-    def __init__(self, source: FakeSource, callback: Callable[[int, int], int]) -> None:
+    def __init__(self, source: FakeSource, callback: Callable[[bytes], int]) -> None:
         self._source = source
         self._callback = callback
         self.epoll_fd = os.eventfd(0, os.EFD_NONBLOCK)
@@ -116,8 +115,7 @@ class FakeRing:
         source = self._source
         while source.waiting:
             record = source.waiting[0]
-            buffer = ctypes.create_string_buffer(record, len(record))
-            result = self._callback(ctypes.addressof(buffer), len(record))
+            result = self._callback(record)
             source.step()
             source.waiting.popleft()
             source.position += _space(record)

@@ -70,7 +70,7 @@ def die(hooks: Hooks) -> None:
     """As a kill does: every descriptor of the process is closed, the manager's stay."""
     for one in [*hooks.former, hooks.current]:
         one.ledger.close()
-        one._positions.close()
+        one._positions.release()
         for fd in one.fds.values():
             os.close(fd)
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The real program in the real kernel, its ring read in this process; and processes that exec for a test."""
 
-import ctypes
 import os
 import re
 import select
@@ -59,8 +58,8 @@ class Watch:
         self._ring = self.generation.open_ring(self._record)
         self.generation.attach(options)
 
-    def _record(self, address: int, size: int) -> int:
-        self.records.append(ctypes.string_at(address, size))
+    def _record(self, record: bytes) -> int:
+        self.records.append(record)
         return 0
 
     def read(self) -> None:
