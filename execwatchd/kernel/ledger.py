@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from execwatchd.kernel import layout
 
-_WORD = struct.Struct("=Q")
 _PLACES = layout.LEDGER_HEAD.size, layout.LEDGER_HEAD.size + layout.LEDGER_PAGE.size
-_put_word, _put_page = _WORD.pack_into, layout.LEDGER_PAGE.pack_into  # for every exec
+_put_progress = struct.Struct("=4Q").pack_into  # forwarded, malformed, handled, held: the head of a page
 _HELD = layout.LEDGER_SIZE
 
 
@@ -37,17 +36,23 @@ class Ledger:
 
     def __init__(self, memory: mmap.mmap | bytearray) -> None:
         self._memory = memory
+        self._words = memoryview(memory)[: layout.LEDGER_SIZE].cast("Q")
         current, digest, schema = layout.LEDGER_HEAD.unpack_from(memory)
         self._current = current & 1
         self.digest: str = digest.rstrip(b"\0").decode(errors="replace")
         self.schema: str = schema.rstrip(b"\0").decode(errors="replace")
-        self.page = Page(*layout.LEDGER_PAGE.unpack_from(memory, _PLACES[self._current]))
         self.room = len(memory) - _HELD
+        self._level(self.page)
 
     @classmethod
     def of_map(cls, fd: int, value_size: int) -> "Ledger":
         """Raises OSError if the map can't be mapped."""
         return cls(mmap.mmap(fd, value_size))
+
+    @property
+    def page(self) -> Page:
+        """The one that counts."""
+        return Page(*layout.LEDGER_PAGE.unpack_from(self._memory, _PLACES[self._current]))
 
     def begin(self, digest: str, page: Page) -> None:
         """Name the program and its layout, and set the first page."""
@@ -58,15 +63,22 @@ class Ledger:
     def commit(self, page: Page) -> None:
         """Make this page the one that counts."""
         following = self._current ^ 1
-        _put_page(self._memory, _PLACES[following], *page)
-        _put_word(self._memory, 0, following)
-        self._current = following
-        self.page = page
+        layout.LEDGER_PAGE.pack_into(self._memory, _PLACES[following], *page)
+        self._words[0] = self._current = following
+        self._level(page)
+
+    def _level(self, page: Page) -> None:
+        """Make the other page the same: `forwarded` is called for every exec, and changes what it must."""
+        layout.LEDGER_PAGE.pack_into(self._memory, _PLACES[self._current ^ 1], *page)
+        self._forwarded, self._malformed, self.handled = page[:3]
 
     def forwarded(self, handled: int) -> None:
         """One record more is in the journal, the one that was held if any."""
-        page = self.page
-        self.commit(Page._make((page[0] + 1, page[1], handled, 0, *page[4:])))
+        following = self._current ^ 1
+        self._forwarded += 1
+        _put_progress(self._memory, _PLACES[following], self._forwarded, self._malformed, handled, 0)
+        self._words[0] = self._current = following
+        self.handled = handled
 
     def hold(self, record: bytes, handled: int) -> None:
         """Keep a record that left the ring; there is room for one. Raises ValueError if it is too long."""
@@ -81,5 +93,6 @@ class Ledger:
 
     def close(self) -> None:
         """Unmap; the map stays."""
+        self._words.release()
         if isinstance(self._memory, mmap.mmap):
             self._memory.close()

@@ -57,7 +57,7 @@ class Reader:
         self.stalled = not self._send_held()
         self._left, self._until = _BATCH, monotonic() + _TURN
         empty = not self.stalled and self.ring.consume() >= 0
-        self.progress = self._ledger.page is not before
+        self.progress = self._ledger.page != before
         return empty
 
     @property
@@ -88,7 +88,7 @@ class Reader:
     def _record(self, data: bytes) -> int:
         """libbpf's callback: an exception would be lost in C, so none may leave it."""
         handled = self._generation.read_position() + 1
-        if handled == self._ledger.page.handled:
+        if handled == self._ledger.handled:
             return 0  # sent or held just before a kill, and only not consumed
         if not self._forward(data, handled):
             self._ledger.hold(data, handled)

@@ -96,6 +96,11 @@ class _Ledger(Ledger):
         super().commit(page)
         self._source.step()
 
+    def forwarded(self, handled: int) -> None:
+        self._source.step()
+        super().forwarded(handled)
+        self._source.step()
+
 
 class FakeRing:
     """Consumes as libbpf does: a record is gone when the callback has returned, whatever it returned."""

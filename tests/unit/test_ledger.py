@@ -98,6 +98,43 @@ def test_holding_a_record_is_all_or_nothing(page: Page, earlier: bytes, record: 
     assert books(memory)[1] == record
 
 
+@given(PAGES, st.lists(st.integers(0, 2**32), min_size=1, max_size=3), PAGES)
+def test_a_record_more_is_all_or_nothing(page: Page, positions: list[int], last: Page) -> None:
+    """What is beside the count and the position stays, whichever page counts."""
+    page = page._replace(forwarded=page.forwarded >> 1)
+    memory = begun(page)
+    one = Ledger(memory)
+    for handled in positions:
+        following = page._replace(forwarded=page.forwarded + 1, handled=handled)
+        found = {books(state) for state in states(memory, lambda handled=handled: one.forwarded(handled))}  # type: ignore[misc]
+        assert found <= {(page, b""), (following, b"")}
+        assert books(memory) == (following, b"") == (one.page, one.held())
+        assert one.handled == handled
+        page = following
+    assert {books(state) for state in states(memory, lambda: one.commit(last))} <= {(page, b""), (last, b"")}
+    assert books(memory) == (last, b"")
+
+
+def test_a_record_more_is_no_longer_held() -> None:
+    memory = begun(Page(forwarded=3))
+    one = Ledger(memory)
+    one.hold(b"x", 9)
+    found = {books(state) for state in states(memory, lambda: one.forwarded(9))}
+    assert found == {(Page(3, handled=9, held=1), b"x"), (Page(4, handled=9), b"")}
+
+
+def test_what_a_kill_left_of_a_page_is_not_counted_later() -> None:
+    """The page that doesn't count may have anything in it, of any version."""
+    page = Page(*range(10, 10 + len(Page._fields)))._replace(held=0)
+    memory = begun(page)
+    one = Ledger(memory)
+    for state in states(memory, lambda: one.commit(page._replace(reported=99, since=98))):
+        found, _held = books(state)
+        killed = bytearray(state)
+        Ledger(killed).forwarded(7)
+        assert books(killed)[0] == found._replace(forwarded=found.forwarded + 1, handled=7)
+
+
 def test_a_kill_while_they_begin_leaves_books_without_a_count() -> None:
     memory = bytearray(SIZE)
     page = Page(since=1_700_000_000_000_000, settled=1)
