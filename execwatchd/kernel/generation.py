@@ -145,7 +145,7 @@ class Generation:
             os.close(fd)
         self.fds.clear()
 
-    def open_ring(self, callback: Callable[[bytes], int]) -> libbpf.RingBuffer:
+    def open_ring(self, callback: libbpf.SampleCallback) -> libbpf.RingBuffer:
         """A reader of the ring, see libbpf.RingBuffer. Raises OSError."""
         return libbpf.RingBuffer(self.fds["map.output"], callback)
 

@@ -8,9 +8,9 @@ import ctypes
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-# a slice of such a pointer is bytes, at half the cost of ctypes.string_at()
+# called with a context, the record, its size
 _SampleCallback = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t
 )
@@ -193,14 +193,26 @@ def link_perf_event(program: int, event: int) -> int:
     return _check(library().bpf_link_create(program, event, BPF_PERF_EVENT, None))
 
 
+class Pointer(Protocol):
+    """To a record in the ring."""
+
+    def __getitem__(self, one: slice, /) -> bytes:
+        """A copy of these bytes."""
+
+
+SampleCallback = Callable[[object, Pointer, int], int]
+
+
 class RingBuffer:
-    """The reader of one ring. `callback(record)` for each; a negative result ends the pass.
+    """The reader of one ring. `callback(_, pointer, size)` for each; a negative result ends the pass.
+
+    `pointer[:size]` is the record, at half the cost of ctypes.string_at(); only until the callback returns.
 
     libbpf has consumed a record once the callback returns, whatever it returns.
     """
 
-    def __init__(self, fd: int, callback: Callable[[bytes], int]) -> None:
-        self._callback = _SampleCallback(lambda _context, record, size: callback(record[:size]))
+    def __init__(self, fd: int, callback: SampleCallback) -> None:
+        self._callback = _SampleCallback(callback)
         self._ring: int | None = library().ring_buffer__new(fd, self._callback, None, None)
         if not self._ring:
             error = ctypes.get_errno()

@@ -10,9 +10,11 @@ import logging
 from collections.abc import Callable
 from time import monotonic
 
-from execwatchd.stream import ends, entry
-from execwatchd.stream.decode import Decoder, MalformedError, Record
+from execwatchd.kernel.libbpf import Pointer
+from execwatchd.stream.decode import MalformedError, Record
+from execwatchd.stream.encoder import Encoder
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.redact import Redactor
 from execwatchd.stream.source import Source, Sources
 
 log = logging.getLogger(__name__)
@@ -38,14 +40,14 @@ class Reader:
     ) -> None:
         self._generation = generation
         self._ledger = generation.ledger
-        self._decode = Decoder(self._ledger.schema)
+        self._encode = Encoder(self._ledger.schema)
         self._outbox = outbox
         self._seen = seen
         self._left = 0
         self._until = 0.0
         self.stalled = False
         self.progress = False
-        self.redact: Callable[[Record], Record] | None = None
+        self.redact_with = self._encode.redact_with
         self.ring = generation.open_ring(self._record)
 
     def read(self) -> bool:
@@ -85,27 +87,25 @@ class Reader:
         page = self._ledger.page
         return not page.held or self._forward(self._ledger.held(), page.handled)
 
-    def _record(self, data: bytes) -> int:
+    def _record(self, _context: object, pointer: Pointer, size: int) -> int:
         """libbpf's callback: an exception would be lost in C, so none may leave it."""
         handled = self._generation.read_position() + 1
         if handled == self._ledger.handled:
             return 0  # sent or held just before a kill, and only not consumed
+        data = pointer[:size]
         if not self._forward(data, handled):
             self._ledger.hold(data, handled)
             self.stalled = True
             return -1
-        self._left -= 1
-        if self._left % _FEW:
+        self._left = left = self._left - 1
+        if left % _FEW:
             return 0
-        return 0 if self._left and monotonic() < self._until else -1
+        return 0 if left and monotonic() < self._until else -1
 
     def _forward(self, data: bytes, handled: int) -> bool:
         """False: the journal takes none now."""
         try:
-            record = self._decode(data)
-            if self.redact:
-                record = self.redact(record)
-            datagram = ends.encode(record) if record.end else entry.encode(record)
+            datagram = self._encode(data)
         except Exception as error:  # one bad record must not stop the stream
             if not isinstance(error, MalformedError):
                 log.exception("a record of %d bytes could not be written", len(data))
@@ -118,7 +118,7 @@ class Reader:
             return False
         self._ledger.forwarded(handled)
         if self._seen:
-            self._seen(record)
+            self._seen(self._encode.record(data))
         return True
 
 
@@ -150,10 +150,10 @@ class Drain:
         self.stalled = False
         self.passes = 0  # how often a pass read something: the watchdog's proof of progress
 
-    def redact_with(self, redact: Callable[[Record], Record] | None) -> None:
+    def redact_with(self, redact: Redactor | None) -> None:
         """What takes the secrets out of every record that is not sent yet; None: nothing does."""
         for reader in self._readers:
-            reader.redact = redact
+            reader.redact_with(redact)
 
     def start(self) -> None:
         """Begin with what waits already."""

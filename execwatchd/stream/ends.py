@@ -34,7 +34,10 @@ def encode(r: Record) -> bytes:
         b"NSPID": r.nspid or None,
         b"COMM": string(r.comm),
     }
-    parts = [_HEAD % (message(r).encode(), r.pid, r.uid, r.timestamp, _run_time(r)), exec_id(r)]
+    parts = [
+        _HEAD % (message(r).encode(), r.pid, r.uid, r.timestamp, _run_time(r)),
+        exec_id(r.pid, r.exec_id),
+    ]
     parts += [
         field(name, value if isinstance(value, bytes) else b"%d" % value)
         for name, value in values.items()

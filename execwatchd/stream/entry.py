@@ -28,56 +28,76 @@ _CUT_ARGV, _UNREACHABLE = int(Flag.TRUNCATED_ARGV), int(Flag.CWD_UNREACHABLE)
 _NO_UNIT = int(Flag.CGROUP_OUTSIDE | Flag.TRUNCATED_CGROUP)
 _WHERE = _HAS_CGROUP | _NO_UNIT
 _PATHS = 256  # that are remembered: some may be 4 KiB long
-_OWN = b"MESSAGE=%d%b\nEXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_CMDLINE=%b\n"
+# pid, introduction, command line or filename, remark, pid, ppid, timestamp, command line
+_HEAD = (
+    b"MESSAGE=%d%b%b%b\nEXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_CMDLINE=%b\n"
+)
+_ARGC = b"EXECWATCH_ARGC=%d\n"
+# all of `encode` where nothing is unusual; then argc, argv without a line feed, `extras` and `common`
+USUAL = _HEAD + _ARGC + b"EXECWATCH_ARGV=%b\n%b%b"
 _PTS = re.compile(rb"pts([0-9]+)").fullmatch
 
 
 def message(record: Record) -> str:
     """`<pid> <uid> <caller's comm> <message>: <command line>`, on one line whatever the parts contain."""
-    return (b"%d%b" % (record.pid, _after_pid(record, quoting.utf8(record.argv)))).decode()
+    said = quoting.utf8(record.argv or record.filename)
+    return (b"%d%b%b%b" % (record.pid, introduction(record), said, remark(record))).decode()
 
 
-def _after_pid(r: Record, cmdline: bytes) -> bytes:
-    said = _introduction(r.uid, r.comm, r.flags & _HAS_COMM, r.message)
-    said += cmdline or quoting.utf8(r.filename)
-    return said + _remark(r).encode() if r.result or r.flags & _CUT_ARGV else said
+def introduction(r: Record) -> bytes:
+    """What is between pid and command line."""
+    return _introduction(r.uid, r.comm, r.flags & _HAS_COMM, r.message)
 
 
-def _remark(r: Record) -> str:
+def remark(r: Record) -> bytes:
     """What a reader must know of the command line, as a comment in it."""
     missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
     cut = f" # cut, {missing}" if r.flags & _CUT_ARGV else ""
-    return f"{cut} # {_errno_name(r.result)}" if r.result else cut
+    return (f"{cut} # {_errno_name(r.result)}" if r.result else cut).encode()
 
 
 def encode(r: Record) -> bytes:
-    """The datagram of this exec's entry, every field of the contract that has a value.
-
-    What execs have in common is put together once: nine of ten come from the same few programs and users.
-    """
+    """The datagram of this exec's entry, every field of the contract that has a value."""
     cmdline = quoting.utf8(r.argv)
-    datagram = _OWN % (r.pid, _after_pid(r, cmdline), r.pid, r.ppid, r.timestamp, cmdline)
-    parts = [
-        datagram,
+    said = cmdline or quoting.utf8(r.filename)
+    counted = not (r.result and r.flags & _CUT_ARGV)
+    return b"".join([
+        _HEAD % (r.pid, introduction(r), said, remark(r), r.pid, r.ppid, r.timestamp, cmdline),
+        _ARGC % r.argc if counted else b"",
+        field(b"ARGV", r.argv),
+        extras(r.pid, r.nspid, r.flags, cwd=r.cwd, ancestors=r.ancestors, identity=r.exec_id),
+        common(r),
+    ])  # fmt: skip
+
+
+def common(r: Record) -> bytes:
+    """The fields that are the same for many execs: nine of ten come from the same few programs and users."""
+    return b"".join([
         _who(r.result, r.uid, r.euid, r.gid, r.loginuid, r.session, r.pidns, r.mntns, r.tty, r.message),
         _names(r.comm if r.flags & _HAS_COMM else None, r.new_comm, r.parent_comm, r.result),
         _program(r.filename, r.interp),
-        field(b"ARGV", r.argv),
         where(r.cgroup, r.flags),
-    ]
-    if r.exec_id:
-        parts.append(exec_id(r))
-    if r.nspid:
-        parts.append(b"EXECWATCH_NSPID=%d\n" % r.nspid)
-    if r.ancestors:
-        parts.append(_ancestors(r.ancestors))
-    if r.flags & _HAS_CWD:
-        parts.append(field(b"CWD", _cwd(r)))
-    if not (r.result and r.flags & _CUT_ARGV):  # else they could not be counted
-        parts.append(b"EXECWATCH_ARGC=%d\n" % r.argc)
-    if r.flags & _UNUSUAL:
-        parts.append(_unusual(r))
+        _unusual(r) if r.flags & _UNUSUAL else b"",
+    ])  # fmt: skip
+
+
+def extras(pid: int, nspid: int, flags: int, *, cwd: bytes, ancestors: bytes, identity: bytes) -> bytes:
+    """The fields that few processes have, or that an option adds. `identity`: Record.exec_id."""
+    parts = []
+    if identity:
+        parts.append(exec_id(pid, identity))
+    if nspid:
+        parts.append(b"EXECWATCH_NSPID=%d\n" % nspid)
+    if ancestors:
+        parts.append(_ancestors(ancestors))
+    if flags & _HAS_CWD:
+        parts.append(field(b"CWD", _cwd(cwd, flags)))
     return b"".join(parts)
+
+
+def is_usual(r: Record) -> bool:
+    """USUAL has all of it, if its argv lets it."""
+    return not r.flags & _UNUSUAL
 
 
 def _unusual(r: Record) -> bytes:
@@ -101,9 +121,9 @@ def log_entry(priority: int, text: str, fields: Mapping[str, str | int]) -> byte
     return b"".join(lines)
 
 
-def exec_id(r: Record) -> bytes:
+def exec_id(pid: int, identity: bytes) -> bytes:
     """The field that names the exec on its boot. It is the same whichever program, or how many, saw it."""
-    return b"EXECWATCH_EXEC_ID=%d-%d-%d\n" % (r.pid, *EXEC_ID.unpack(r.exec_id))
+    return b"EXECWATCH_EXEC_ID=%d-%d-%d\n" % (pid, *EXEC_ID.unpack(identity))
 
 
 def terminal(name: bytes) -> bytes:
@@ -112,9 +132,9 @@ def terminal(name: bytes) -> bytes:
     return b"pts/" + match[1] if match else name
 
 
-def _cwd(record: Record) -> bytes:
-    unreachable = b"(unreachable)" if record.flags & _UNREACHABLE else b""
-    return unreachable + cgroup.path(record.cwd)
+def _cwd(components: bytes, flags: int) -> bytes:
+    unreachable = b"(unreachable)" if flags & _UNREACHABLE else b""
+    return unreachable + cgroup.path(components)
 
 
 @lru_cache(maxsize=1024)

@@ -23,20 +23,20 @@ class Redactor:
         own = _without_default(wanted)
         self._finders: list[_Finder] = [BuiltIn()] if DEFAULT in wanted else []
         self._finders += [_Own(own)] if own else []
-        self._suspecting = [finder.suspects for finder in self._finders]
+        self.suspects = self._finders[0].suspects if len(self._finders) == 1 else self._one_suspects
 
     def __call__(self, record: Record) -> Record:
         """The same one if it has none."""
         argv = record.argv
-        for suspects in self._suspecting:
-            if suspects(argv):
-                break
-        else:
+        if not self.suspects(argv):
             return record
         clean = self.clean(argv)
         if clean == argv:
             return record
         return record._replace(argv=clean, flags=record.flags | REDACTED)
+
+    def _one_suspects(self, argv: bytes) -> bool:
+        return any(finder.suspects(argv) for finder in self._finders)
 
     def clean(self, argv: bytes) -> bytes:
         """The same number of arguments; a whole one only where a pattern says so, or all is too much work."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from execwatchd.control.status import Counters
 from execwatchd.kernel.ledger import Ledger
+from execwatchd.kernel.libbpf import SampleCallback
 
 
 class Ring(Protocol):
@@ -29,8 +30,8 @@ class Source(Protocol):
     def ledger(self) -> Ledger:
         """Outlives the process, as the ring does."""
 
-    def open_ring(self, callback: Callable[[bytes], int]) -> Ring:
-        """`callback(record)` for each; a negative result ends the pass."""
+    def open_ring(self, callback: SampleCallback) -> Ring:
+        """`callback(_, pointer, size)` for each, see libbpf.RingBuffer."""
 
     def read_position(self) -> int:
         """How far the ring was read: bytes since it was made."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from execwatchd.control.status import Counters
 from execwatchd.kernel import layout
 from execwatchd.kernel.ledger import Ledger, Page
+from execwatchd.kernel.libbpf import SampleCallback
 from execwatchd.stream.source import Ring
 
 _HEADER = 8  # of each record in a ring
@@ -66,7 +67,7 @@ class FakeSource:
             ring_fill=self.ring_fill() + page.held,
         )
 
-    def open_ring(self, callback: Callable[[bytes], int]) -> Ring:
+    def open_ring(self, callback: SampleCallback) -> Ring:
         ring = FakeRing(self, callback)
         self.rings.append(ring)
         return ring
@@ -105,7 +106,7 @@ class _Ledger(Ledger):
 class FakeRing:
     """Consumes as libbpf does: a record is gone when the callback has returned, whatever it returned."""
 
-    def __init__(self, source: FakeSource, callback: Callable[[bytes], int]) -> None:
+    def __init__(self, source: FakeSource, callback: SampleCallback) -> None:
         self._source = source
         self._callback = callback
         self.epoll_fd = os.eventfd(0, os.EFD_NONBLOCK)
@@ -120,7 +121,7 @@ class FakeRing:
         source = self._source
         while source.waiting:
             record = source.waiting[0]
-            result = self._callback(record)
+            result = self._callback(None, record, len(record))
             source.step()
             source.waiting.popleft()
             source.position += _space(record)

@@ -13,7 +13,7 @@ import pytest
 from execwatchd.kernel import layout
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.hooks import Hooks
-from execwatchd.kernel.libbpf import Map
+from execwatchd.kernel.libbpf import Map, Pointer
 from execwatchd.stream.decode import Decoder, Record
 from tests.kernel.test_hooks import Manager, die, duplicates, start
 from tests.kernel.watch import DEFAULT
@@ -53,8 +53,8 @@ def records(generation: Generation) -> list[Record]:
     """What its ring has; read once."""
     found: list[bytes] = []
 
-    def take(record: bytes) -> int:
-        found.append(record)
+    def take(_context: object, pointer: Pointer, size: int) -> int:
+        found.append(pointer[:size])
         return 0
 
     ring = generation.open_ring(take)

@@ -76,7 +76,7 @@ one.attach(options)
 privileges.drop()
 one.check_access()
 records = []
-ring = one.open_ring(lambda record: records.append(record) or 0)
+ring = one.open_ring(lambda _, pointer, size: records.append(size) or 0)
 pid = os.spawnv(os.P_WAIT, "/bin/true", ["true"])
 while not records:
     ring.consume()

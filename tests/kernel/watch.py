@@ -17,6 +17,7 @@ from execwatchd.control.values import Action
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.layout import NO_ID, Flag
 from execwatchd.kernel.ledger import Page
+from execwatchd.kernel.libbpf import Pointer
 from execwatchd.kernel.loader import FAILURE_TRACEPOINTS
 from execwatchd.kernel.options import MIB, Options
 from execwatchd.kernel.sources import directory
@@ -58,8 +59,8 @@ class Watch:
         self._ring = self.generation.open_ring(self._record)
         self.generation.attach(options)
 
-    def _record(self, record: bytes) -> int:
-        self.records.append(record)
+    def _record(self, _context: object, pointer: Pointer, size: int) -> int:
+        self.records.append(pointer[:size])
         return 0
 
     def read(self) -> None:

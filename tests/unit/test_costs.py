@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from execwatchd.kernel.layout import Flag
 from execwatchd.kernel.ledger import Ledger
 from execwatchd.stream.drain import Reader
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.quoting import utf8
 from execwatchd.stream.redact import Redactor
 from tests.fakes.kernel import FakeSource
-from tests.fakes.records import pack, values
+from tests.fakes.records import Value, pack, values
 from tests.unit.test_quoting import TOO_MANY, joined
 
 EVENTS = 1000
@@ -44,7 +45,7 @@ class Path:
         self.source.ledger = Ledger(self.source.memory)
         self.sink = Nowhere()
         self.reader = Reader(self.source, Outbox(self.sink))
-        self.reader.redact = Redactor(["default"])
+        self.reader.redact_with(Redactor(["default"]))
         self.run(_REMEMBERED)
 
     def run(self, count: int) -> None:
@@ -87,15 +88,24 @@ def instructions(call: Callable[[], object]) -> int:
     return count
 
 
-def test_an_ordinary_exec_takes_so_many_instructions(path: Path) -> None:
+TRUNCATED = {"flags": int(Flag.HAS_COMM | Flag.TRUNCATED_ARGV)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "bound"),
+    [({}, 340), ({"result": -2}, 340), (TRUNCATED, 940)],
+    ids=["ordinary", "failed", "truncated"],
+)
+def test_an_exec_takes_so_many_instructions(changed: dict[str, Value], bound: int, path: Path) -> None:
     def reading(count: int) -> int:
-        path.source.exec(*(pack(values()) for _ in range(count)))
+        path.source.exec(*(pack(values(**changed)) for _ in range(count)))
         return instructions(path.reader.read)
 
     reading(1)
     each, rest = divmod(reading(11) - reading(1), 10)
+    print(f"{each} instructions")
     assert rest == 0
-    assert each <= 720
+    assert each <= bound
 
 
 @pytest.mark.parametrize("argv", TOO_MANY.values(), ids=TOO_MANY.keys())

@@ -84,7 +84,7 @@ class TestReader:
         Reader(source, Outbox(journal)).read()
         assert b"hunter2" in source.ledger.held()
         successor = Reader(source, Outbox(journal), lambda one: seen.append(one.argv))
-        successor.redact = Redactor(["default"])
+        successor.redact_with(Redactor(["default"]))
         journal.room = 2
         read_all(successor, journal)
         assert seen == [b"x\0--token=***\0"] * 3
@@ -95,14 +95,15 @@ class TestReader:
         clock = [100.0]
         monkeypatch.setattr(drain, "monotonic", lambda: clock[0])
 
-        def slow(record: Record) -> Record:
-            clock[0] += 0.004
-            return record
+        class Slow(Redactor):
+            def __call__(self, record: Record) -> Record:
+                clock[0] += 0.004
+                return record
 
         source, journal = FakeSource(), FakeJournal()
         source.exec(*map(record, range(100)))
         reader = Reader(source, Outbox(journal))
-        reader.redact = slow
+        reader.redact_with(Slow([".*ls"]))
         assert not reader.read()
         assert len(delivered(journal)) == 16
         read_all(reader, journal)
@@ -131,10 +132,10 @@ class TestReader:
         source, journal = FakeSource(), FakeJournal()
         source.exec(record(1))
 
-        def fail(_record: Record) -> bytes:
+        def fail(_argv: bytes) -> bytes:
             raise ZeroDivisionError
 
-        monkeypatch.setattr("execwatchd.stream.entry.encode", fail)
+        monkeypatch.setattr("execwatchd.stream.encoder.utf8", fail)
         assert Reader(source, Outbox(journal)).read()
         assert source.counters().lost == 1
         assert_balanced(source)

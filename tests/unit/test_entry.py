@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from execwatchd.kernel.layout import ANCESTOR, NO_ID, Flag
 from execwatchd.kinds import Kind
 from execwatchd.stream.decode import Decoder, Record
+from execwatchd.stream.encoder import Encoder
 from execwatchd.stream.entry import encode, log_entry, message
 from tests.fakes.native import fields
 from tests.fakes.records import Value, pack, values
@@ -26,7 +27,11 @@ def record(**changed: Value) -> Record:
 
 
 def entry(**changed: Value) -> dict[str, bytes]:
-    return fields(encode(record(**changed)))
+    """By both ways, see encoder.py."""
+    data = pack(values(**changed))
+    found = Encoder()(data)
+    assert encode(Decoder()(data)) == found
+    return fields(found)
 
 
 def ours(**changed: Value) -> dict[str, bytes]:

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The bytes of a record to the datagram of its entry.
+
+Most execs differ from an earlier one in a dozen numbers and their arguments only. Such a one is put together
+right from its bytes, with the rest as it was then. All others are taken apart first (decode.py), and get
+field by field (entry.py, ends.py), which gives the same datagram.
+"""
+
+import sys
+from functools import lru_cache
+
+from execwatchd.kernel import layout
+from execwatchd.stream import ends, entry
+from execwatchd.stream.decode import Decoder, Record
+from execwatchd.stream.quoting import utf8
+from execwatchd.stream.redact import Redactor
+
+_SIZE = layout.record_head(layout.SCHEMA).size
+_COMMON = layout.record_head(layout.SCHEMA[: layout.SCHEMA.index("timestamp")]).size
+_numbers = layout.record_head(layout.SCHEMA[layout.SCHEMA.index("filename_len") :])
+_NUMBERS = _SIZE - _numbers.size
+_CWD_FLAGS = int(layout.Flag.HAS_CWD | layout.Flag.CWD_UNREACHABLE)
+_REMEMBERED = 512  # of 1 KiB each, or of some more where a path is long
+
+
+class Encoder:
+    """For records of one schema; raises ValueError if it is none that this version can read."""
+
+    def __init__(self, schema: str = layout.SCHEMA) -> None:
+        self._decode = Decoder(schema)
+        self._least = _SIZE if schema == layout.SCHEMA else sys.maxsize  # bytes that can go the short way
+        self.redact_with(None)
+
+    def redact_with(self, redact: Redactor | None) -> None:
+        """What takes the secrets out of every record from here on; None: nothing does."""
+        self._redact = redact
+        self._suspects = redact.suspects if redact else _never
+
+    def __call__(self, data: bytes) -> bytes:
+        """Raises MalformedError."""
+        if len(data) < self._least:
+            return self._long_way(data)
+        (
+            filename_len, interp_len, cgroup_len, timestamp, argv_len, cwd_len, ancestors_len, exec_id_len,
+            end_len, pid, ppid, nspid, argc, _,
+        ) = _numbers.unpack_from(data, _NUMBERS)  # fmt: skip
+        start = _SIZE + filename_len + interp_len + cgroup_len
+        end = start + argv_len
+        argv = data[start:end]
+        if (
+            not argv_len
+            or end_len
+            or len(data) < end + cwd_len + ancestors_len + exec_id_len
+            or b"\n" in argv
+            or self._suspects(argv)
+        ):
+            return self._long_way(data)
+        known = _common(data[:_COMMON] + data[_SIZE:start])
+        if not known:
+            return self._long_way(data)
+        introduction, remark, common, cwd_flags = known
+        extras = b""
+        if nspid or exec_id_len or ancestors_len or cwd_flags:
+            cwd_end = end + cwd_len
+            ancestors_end = cwd_end + ancestors_len
+            extras = entry.extras(
+                pid,
+                nspid,
+                cwd_flags,
+                cwd=data[end:cwd_end],
+                ancestors=data[cwd_end:ancestors_end],
+                identity=data[ancestors_end : ancestors_end + exec_id_len],
+            )
+        cmdline = utf8(argv)
+        return entry.USUAL % (
+            pid, introduction, cmdline, remark, pid, ppid, timestamp, cmdline, argc, argv, extras, common,
+        )  # fmt: skip
+
+    def _long_way(self, data: bytes) -> bytes:
+        record = self.record(data)
+        return ends.encode(record) if record.end else entry.encode(record)
+
+    def record(self, data: bytes) -> Record:
+        """Without its secrets. Raises MalformedError."""
+        record = self._decode(data)
+        return self._redact(record) if self._redact else record
+
+
+def _never(_argv: bytes) -> bool:
+    return False
+
+
+_decode = Decoder()
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _common(known: bytes) -> tuple[bytes, bytes, bytes, int] | None:
+    """What an entry gets by these parts of its record, and flags of its cwd; None: it is no usual one."""
+    record = _decode(known[:_COMMON] + bytes(_SIZE - _COMMON) + known[_COMMON:])
+    if not entry.is_usual(record):
+        return None
+    return entry.introduction(record), entry.remark(record), entry.common(record), record.flags & _CWD_FLAGS
