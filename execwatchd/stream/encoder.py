@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The bytes of a record to the datagram of its entry.
 
-Most execs differ from an earlier one in a dozen numbers and their arguments only. Such a one is put together
-right from its bytes, with the rest as it was then. All others are taken apart first (decode.py), and get
-field by field (entry.py, ends.py), which gives the same datagram.
+Most execs differ from an earlier one in a dozen numbers only, or in these and their arguments. Such a one is
+put together right from its bytes, with the rest as it was then. All others are taken apart first (decode.py),
+and written field by field (entry.py, ends.py), which gives the same datagram.
 """
 
 import sys
@@ -20,7 +20,8 @@ _COMMON = layout.record_head(layout.SCHEMA[: layout.SCHEMA.index("timestamp")]).
 _numbers = layout.record_head(layout.SCHEMA[layout.SCHEMA.index("filename_len") :])
 _NUMBERS = _SIZE - _numbers.size
 _CWD_FLAGS = int(layout.Flag.HAS_CWD | layout.Flag.CWD_UNREACHABLE)
-_REMEMBERED = 512  # of 1 KiB each, or of some more where a path is long
+_REMEMBERED = 512  # of each kind; 1 KiB, more where a path is long
+_SHORT = 256  # bytes of arguments that are remembered: scripts and checks execute the same again and again
 
 
 class Encoder:
@@ -33,8 +34,14 @@ class Encoder:
 
     def redact_with(self, redact: Redactor | None) -> None:
         """What takes the secrets out of every record from here on; None: nothing does."""
+        suspects = redact.suspects if redact else None
+
+        def cmdline(argv: bytes) -> bytes:
+            """Nothing, if it is for the long way."""
+            return b"" if b"\n" in argv or (suspects and suspects(argv)) else utf8(argv)
+
         self._redact = redact
-        self._suspects = redact.suspects if redact else _never
+        self._cmdline, self._cmdline_again = cmdline, lru_cache(maxsize=_REMEMBERED)(cmdline)
 
     def __call__(self, data: bytes) -> bytes:
         """Raises MalformedError."""
@@ -47,13 +54,8 @@ class Encoder:
         start = _SIZE + filename_len + interp_len + cgroup_len
         end = start + argv_len
         argv = data[start:end]
-        if (
-            not argv_len
-            or end_len
-            or len(data) < end + cwd_len + ancestors_len + exec_id_len
-            or b"\n" in argv
-            or self._suspects(argv)
-        ):
+        cmdline = (self._cmdline_again if argv_len <= _SHORT else self._cmdline)(argv)
+        if not cmdline or end_len or len(data) < end + cwd_len + ancestors_len + exec_id_len:
             return self._long_way(data)
         known = _common(data[:_COMMON] + data[_SIZE:start])
         if not known:
@@ -71,7 +73,6 @@ class Encoder:
                 ancestors=data[cwd_end:ancestors_end],
                 identity=data[ancestors_end : ancestors_end + exec_id_len],
             )
-        cmdline = utf8(argv)
         return entry.USUAL % (
             pid, introduction, cmdline, remark, pid, ppid, timestamp, cmdline, argc, argv, extras, common,
         )  # fmt: skip
@@ -84,10 +85,6 @@ class Encoder:
         """Without its secrets. Raises MalformedError."""
         record = self._decode(data)
         return self._redact(record) if self._redact else record
-
-
-def _never(_argv: bytes) -> bool:
-    return False
 
 
 _decode = Decoder()
