@@ -48,6 +48,7 @@ _ALONE: dict[str, Callable[[Bench], list[Figure]]] = {
     "entry": lambda _bench: redaction.run(),
     "slow-down": lambda bench: solo.slow_down(bench.box, bench.programs),
     "idle": lambda bench: solo.idle(bench.box),
+    "arguments": lambda bench: solo.arguments(bench.box, bench.programs),
     "delay": lambda bench: solo.delays(bench.box, bench.programs),
     "start": lambda bench: solo.starts(bench.box),
     "bus": lambda bench: solo.bus(bench.box),

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // load WORKERS SECONDS COUNT RATE PROGRAM TAG [ARGUMENT...]: WORKERS processes execute `PROGRAM TAGz ARGUMENT...`, each
 // one after the other, until SECONDS have passed or each did COUNT (0: no such limit), RATE a second together (0: as
-// fast as they can). Prints how many there were and the nanoseconds that they took.
+// fast as they can). The last ARGUMENT is another number each time if it is @. Prints how many there were and the
+// nanoseconds that they took.
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -39,11 +41,18 @@ static pid_t execute(char **arguments)
   return child;
 }
 
-static uint64_t work(uint64_t begin, uint64_t end, uint64_t count, double interval, char **arguments)
+static uint64_t work(uint64_t begin, uint64_t end, uint64_t count, double interval, char **arguments, char **last)
 {
+  char number[32];
   uint64_t done = 0;
+  if (strcmp(*last, "@"))
+    last = NULL;
+  else
+    *last = number;
   while ((!count || done < count) && now() < end) {
     int status;
+    if (last)
+      snprintf(number, sizeof number, "%d-%llu", getpid(), (unsigned long long)done);
     if (interval)
       sleep_until(begin + done * interval);
     pid_t child = execute(arguments);
@@ -70,7 +79,7 @@ int main(int argc, char **argv)
   uint64_t begin = now(), end = seconds ? begin + (uint64_t)(seconds * 1e9) : UINT64_MAX;
   for (int i = 0; i < workers; i++)
     if (!fork()) {
-      done[i] = work(begin + i * interval / workers, end, count, interval, argv + 5);
+      done[i] = work(begin + i * interval / workers, end, count, interval, argv + 5, argv + argc - 1);
       _exit(0);
     }
   while (wait(&status) > 0)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 _HERE = Path(__file__).parent
 ARGUMENTS = "-la", "/usr/share/doc"  # of what the load executes, behind the tag
+DIFFERENT = "-la", "@"
 _RUNS, _RUN = 3, 1000  # the fastest counts, since others use this machine too
 SEQUENTIAL = _RUNS * _RUN
 
@@ -76,12 +77,14 @@ class Programs:
         count: int = 0,
         rate: float = 0,
         uid: int = 0,
+        differ: bool = False,
         prefix: Sequence[str | Path] = (),
         static: bool = True,
     ) -> Load:
         """Executes a program that does nothing, with `executed(tag)` as its first argument; see load.c.
 
-        `prefix`: a command that runs it elsewhere; `static`: both programs are linked statically.
+        `differ`: each has other arguments; `prefix`: a command that runs it elsewhere; `static`: both
+        programs are linked statically.
         """
         target = self.path("nothing", static=static)
         limits = map(str, (workers, seconds, count, rate))
@@ -91,7 +94,7 @@ class Programs:
             *limits,
             target,
             tag,
-            *ARGUMENTS,
+            *(DIFFERENT if differ else ARGUMENTS),
         ]
         environment = {**os.environ, "BIND": str(self.directory)}
         done = subprocess.run(

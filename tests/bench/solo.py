@@ -23,6 +23,7 @@ from tests.system.storm import counters
 ROUNDS = 7
 IDLE_SECONDS = 60.0
 PAIRS = 30
+_CORES = os.cpu_count() or 1
 CALLS = 1000
 _OWN_EXECS = 4  # between two looks at the counters: two of nsenter, env, busctl
 _UID = 59999  # of the load whose delays are read
@@ -65,13 +66,34 @@ def slow_down(box: Box, programs: Programs) -> list[Figure]:
     return [Figure("execs one after the other", ratios, "%", "<=3", half)]
 
 
+def arguments(box: Box, programs: Programs) -> list[Figure]:
+    """Processor time of an exec, where the daemon remembers its arguments and where it doesn't."""
+    found: dict[str, list[float]] = {}
+    box.systemctl("start", UNIT)
+    group = cgroup(box, UNIT)
+    for _ in range(ROUNDS):
+        for name, differ in (("the same arguments", False), ("other arguments each time", True)):
+            with usage.bpf_statistics():
+                before = sum(usage.bpf_times().values()), usage.cgroup_time(group)
+                load = programs.load("x", workers=_CORES, seconds=5.0, rate=2000, differ=differ)
+                time.sleep(1)  # until all of it is in the journal
+                after = sum(usage.bpf_times().values()), usage.cgroup_time(group)
+            kernel, daemon = ((now - then) / load.execs for now, then in zip(after, before, strict=True))
+            found.setdefault(f"{name}: in the kernel", []).append(kernel)
+            found.setdefault(f"{name}: its process", []).append(daemon)
+            found.setdefault(f"{name}: both", []).append(kernel + daemon)
+    box.systemctl("stop", UNIT)
+    forget(box)
+    return [Figure(name, values, "µs", "<=15" if "both" in name else "") for name, values in found.items()]
+
+
 def delays(box: Box, programs: Programs) -> list[Figure]:
     """From the exec, by the kernel's clock, to the entry, by journald's."""
     box.systemctl("start", UNIT)
     figures = []
     for rate, seconds in ((10, 30.0), (2000, 10.0)):
         tag = f"delay{rate}x"
-        programs.load(tag, workers=os.cpu_count() or 1, seconds=seconds, rate=rate, uid=_UID)
+        programs.load(tag, workers=_CORES, seconds=seconds, rate=rate, uid=_UID)
         settle(box)
         found = sorted(_delays(box, executed(tag)))
         figures += [
