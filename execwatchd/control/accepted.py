@@ -3,14 +3,12 @@
 
 import json
 import logging
+from dataclasses import asdict
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from execwatchd.control import config as files
 from execwatchd.control.config import Config
 from execwatchd.control.errors import ConfigError
-from execwatchd.control.settings import Settings
 from execwatchd.kinds import Kind, entry
 
 log = logging.getLogger(__name__)
@@ -55,7 +53,7 @@ def keep(kept: Path | None, config: Config) -> None:
     if kept is None:
         return
     origins = [[list(key), str(file)] for key, file in config.origins.items()]
-    content = {"settings": config.settings.model_dump(mode="json"), "origins": origins}
+    content = {"settings": asdict(config.settings), "origins": origins}
     temporary = kept.with_name(f".{kept.name}.new")
     try:
         temporary.write_text(json.dumps(content))
@@ -66,11 +64,13 @@ def keep(kept: Path | None, config: Config) -> None:
 
 def last(kept: Path | None) -> Config | None:
     """What `keep` wrote last. None: there is none, or none that this version understands."""
+    from execwatchd.control import model  # noqa: PLC0415  the daemon itself does without pydantic
+
     if kept is None:
         return None
     try:
         content = json.loads(kept.read_bytes())
         origins = {tuple(key): Path(file) for key, file in content["origins"]}
-        return Config(Settings.model_validate(content["settings"]), origins, tuple(set(origins.values())))
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        return Config(model.settings(content["settings"]), origins, tuple(set(origins.values())))
+    except (OSError, ValueError, KeyError, TypeError):
         return None

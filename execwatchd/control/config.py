@@ -12,14 +12,12 @@ import os
 import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from execwatchd.control.errors import ConfigError
-from execwatchd.control.settings import Key, Settings, keys, problems
+from execwatchd.control.settings import Key, Settings, keys
 
 DIRECTORIES = ("etc/execwatchd", "run/execwatchd", "usr/lib/execwatchd")  # highest precedence first
 FILE = "execwatchd.toml"
@@ -48,31 +46,36 @@ def load(root: Path = Path("/")) -> Config:
 
     Raises ConfigError with all problems of all files.
     """
+    from execwatchd.control import model  # noqa: PLC0415  the daemon itself does without pydantic
+
     merged: dict[str, Any] = {}
     origins: dict[Key, Path] = {}
     files, found = _files(root)
     read = []
     for path in files:
         try:
-            values = _validated(path)
-        except ValidationError as error:
-            found.extend(f"{printable(path)}: {problem}" for problem in problems(error))
+            values = _parse(_read(path))
+            settings = model.settings(values)
+        except model.ModelError as error:
+            found.extend(f"{printable(path)}: {problem}" for problem in error.problems)
         except _FileError as error:
             found.append(f"{printable(path)}: {error}")
         else:
             read.append(path)
-            _merge(merged, values)
-            origins.update((key, path) for key in keys(values))
+            valid = {name: getattr(settings, name) for name in values}
+            _merge(merged, valid)
+            origins.update((key, path) for key in keys(valid))
     if found:
         raise ConfigError(found)
-    return Config(Settings.model_validate(merged), origins, tuple(read))
+    return Config(Settings(**merged), origins, tuple(read))
 
 
 def render(config: Config) -> str:
     """The merged configuration as TOML, each value with a comment that names the file it comes from."""
     scalars: list[str] = []
     tables: list[str] = []
-    for name, value in config.settings:
+    for name in (one.name for one in fields(Settings)):
+        value = getattr(config.settings, name)
         if isinstance(value, Mapping):
             tables.extend(("", f"[{name}]"))
             tables.extend(_line(config, name, uid) for uid in sorted(value))
@@ -125,12 +128,6 @@ def _is_masked(path: Path) -> bool:
     except OSError:
         return False  # reading it will say why
     return (stat.S_ISREG(info.st_mode) and info.st_size == 0) or os.path.realpath(path) == "/dev/null"
-
-
-def _validated(path: Path) -> dict[str, Any]:
-    """What this one file sets, checked; raises _FileError or ValidationError."""
-    settings = Settings.model_validate(_parse(_read(path)))
-    return {name: getattr(settings, name) for name in settings.model_fields_set}
 
 
 def _read(path: Path) -> bytes:

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What execwatchd.toml may say: keys, types, limits and defaults."""
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, TypeAdapter, ValidationError
-
-from execwatchd.control.values import UNLIMITED, Action, ActionName, Limit, Message, Uid, quoted, validator
+from execwatchd.control.values import UNLIMITED, Action, ActionName, Checked, Limit, Message, Uid, quoted
 from execwatchd.stream import redact
 
 Key = tuple[str | int, ...]  # ("default_message",) or ("messages", 501)
@@ -17,12 +15,10 @@ ARGV_BYTES_STEP, ARGV_BYTES_MAX = 512, 32768
 PATTERNS_MAX, PATTERN_LENGTH_MAX = 64, 1000
 RING_SIZE_MIN, RING_SIZE_MAX = 4 << 10, 128 << 20
 
-_BYTE_SIZE = TypeAdapter(ByteSize)
-
 
 def _check_flag(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError(f"{quoted(value)} must be true or false")  # noqa: TRY004  pydantic reports ValueErrors
+        raise ValueError(f"{quoted(value)} must be true or false")  # noqa: TRY004  see Checked
     return value
 
 
@@ -41,12 +37,11 @@ def _check_argv_bytes(value: object) -> int:
 
 
 def _parse_size(value: object) -> int | None:
+    from execwatchd.control import model  # noqa: PLC0415  it imports this module
+
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
-    try:
-        return _BYTE_SIZE.validate_python(value)
-    except (ValidationError, OverflowError):
-        return None
+    return model.byte_size(value)
 
 
 def _check_ring_size(value: object) -> int | None:
@@ -100,13 +95,14 @@ def _check_together(values: Any) -> tuple[str, ...]:
 
 
 Patterns = Annotated[
-    tuple[Annotated[str, validator(_check_pattern)], ...],
-    validator(_check_redact),
-    AfterValidator(validator(_check_together).func),
+    tuple[Annotated[str, Checked(_check_pattern)], ...],
+    Checked(_check_redact),
+    Checked(_check_together, after=True),
 ]
 
 
-class Settings(BaseModel):
+@dataclass(frozen=True)
+class Settings:
     """The configuration files' layer of the settings, merged; sizes are in bytes.
 
     `argv_bytes` is how much of a command line is recorded. `ring_size` None means 1 MiB for each possible
@@ -114,45 +110,23 @@ class Settings(BaseModel):
     nothing for false. `metrics_file` is empty for none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     default_message: Message = "Hello World"
     default_action: ActionName = Action.RECORD
     limit_per_user: Limit = UNLIMITED
-    failures: Annotated[bool, validator(_check_flag)] = False
-    cwd: Annotated[bool, validator(_check_flag)] = False
-    ancestors: Annotated[int, validator(_check_ancestors)] = 0
-    interactive: Annotated[bool, validator(_check_flag)] = False
-    exits: Annotated[bool, validator(_check_flag)] = False
-    argv_bytes: Annotated[int, validator(_check_argv_bytes)] = 4096
-    ring_size: Annotated[int | None, validator(_check_ring_size)] = None
+    failures: Annotated[bool, Checked(_check_flag)] = False
+    cwd: Annotated[bool, Checked(_check_flag)] = False
+    ancestors: Annotated[int, Checked(_check_ancestors)] = 0
+    interactive: Annotated[bool, Checked(_check_flag)] = False
+    exits: Annotated[bool, Checked(_check_flag)] = False
+    argv_bytes: Annotated[int, Checked(_check_argv_bytes)] = 4096
+    ring_size: Annotated[int | None, Checked(_check_ring_size)] = None
     redact: Patterns = (redact.DEFAULT,)
-    metrics_file: Annotated[str, validator(_check_metrics_file)] = ""
-    messages: dict[Uid, Message] = {}
-    actions: dict[Uid, ActionName] = {}
-    limits: dict[Uid, Limit] = {}
-
-
-def problems(error: ValidationError) -> Iterator[str]:
-    """The errors of a model's validation as lines `key: message`."""
-    for detail in error.errors(include_url=False):
-        key = ".".join(
-            part if re.fullmatch(r"[\w-]+", part, re.ASCII) else quoted(part) for part in _path(detail["loc"])
-        )
-        yield f"{key}: {_text(detail['type'], detail['msg'], detail['input'])}"
-
-
-def _path(location: tuple[int | str, ...]) -> Iterator[str]:
-    # pydantic marks an error in a dictionary's key with "[key]" behind the key itself
-    return (str(part) for part in location if part != "[key]")
-
-
-def _text(kind: str, message: str, value: object) -> str:
-    known = {
-        "extra_forbidden": f"unknown key, with the value {quoted(value)}",
-        "dict_type": f"{quoted(value)} must be a table",
-    }
-    return known.get(kind, message)
+    metrics_file: Annotated[str, Checked(_check_metrics_file)] = ""
+    messages: dict[Uid, Message] = field(default_factory=dict)
+    actions: dict[Uid, ActionName] = field(default_factory=dict)
+    limits: dict[Uid, Limit] = field(default_factory=dict)
 
 
 def keys(values: Mapping[str, Any]) -> Iterator[Key]:

@@ -2,13 +2,13 @@
 """What was set over the bus, kept on disk: JSON, replaced as a whole, on disk before a caller is answered."""
 
 import asyncio
+import json
 import logging
 import os
 import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import ClassVar, Literal
 
 from execwatchd.control.errors import Internal
 from execwatchd.control.values import ActionName, Limit, Message, Uid
@@ -17,17 +17,18 @@ from execwatchd.kinds import Kind, entry
 log = logging.getLogger(__name__)
 
 
-class State(BaseModel):
+@dataclass(frozen=True)
+class State:
     """Version 1 of the state file; None means that it was not set over the bus."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     version: Literal[1] = 1
     default_message: Message | None = None
     default_action: ActionName | None = None
-    messages: dict[Uid, Message] = {}
-    actions: dict[Uid, ActionName] = {}
-    limits: dict[Uid, Limit] = {}
+    messages: dict[Uid, Message] = field(default_factory=dict)
+    actions: dict[Uid, ActionName] = field(default_factory=dict)
+    limits: dict[Uid, Limit] = field(default_factory=dict)
 
 
 class StateStore:
@@ -49,14 +50,14 @@ class StateStore:
         self.state = state
 
     def _load(self, path: Path) -> State:
+        from execwatchd.control import model  # noqa: PLC0415  the daemon itself does without pydantic
+
         try:
-            return State.model_validate_json(path.read_bytes())
+            return model.state(path.read_bytes())
         except FileNotFoundError:
             return State()
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = "".join(f"{part}: " for part in first["loc"])
-            self._reject(path, f"{place}{first['msg']}")
+        except model.ModelError as error:
+            self._reject(path, error.problems[0])
         except OSError as error:
             self._reject(path, error.strerror or str(error))
         return State()
@@ -80,7 +81,8 @@ class StateStore:
             if self._rejected:
                 _set_aside(path)
                 self._rejected = False
-            _replace(path, state.model_dump_json(indent=1, exclude_none=True).encode() + b"\n")
+            content = {name: value for name, value in asdict(state).items() if value is not None}
+            _replace(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
         except OSError as error:
             log.error("Cannot write %s: %s", path, error.strerror)  # noqa: TRY400  the errno says it all
             raise Internal(f"the change could not be saved, so it was not made: {error.strerror}") from None

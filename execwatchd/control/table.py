@@ -7,7 +7,8 @@ every other UID gets the map's default entry.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from execwatchd.control.config import Config, printable
 from execwatchd.control.errors import Internal, NoSuchMessage, TableFull
@@ -142,11 +143,11 @@ class MessageTable:
         """Sets and keeps the default; False if it was set already. Raises Internal."""
         return await self._commit(lambda _: {"default_action": action}, None)
 
-    async def _commit(self, change: Callable[[State], dict[str, object]], uids: set[int] | None) -> bool:
+    async def _commit(self, change: Callable[[State], dict[str, Any]], uids: set[int] | None) -> bool:
         """State file first, then the kernel's map; `uids` None means all, for the default reaches all."""
         async with self._changing:
             old = self._state
-            new = old.model_copy(update=change(old))
+            new = replace(old, **change(old))
             if new == old:
                 return False
             self._check_room(self._config, new)

@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execwatchd.control import model
 from execwatchd.control.config import Config
 from execwatchd.control.errors import ControlError, Internal, NoSuchMessage, TableFull
-from execwatchd.control.settings import Settings, keys
+from execwatchd.control.settings import keys
 from execwatchd.control.state import State, StateStore
 from execwatchd.control.table import MessageTable
 from execwatchd.control.values import Action, per_second
@@ -22,8 +24,8 @@ RECORD, IGNORE = Action.RECORD, Action.IGNORE
 
 
 def config(**values: Any) -> Config:
-    settings = Settings.model_validate(values)
-    return Config(settings, dict.fromkeys(keys(settings.model_dump()), FILE), (FILE,))
+    settings = model.settings(values)
+    return Config(settings, dict.fromkeys(keys(asdict(settings)), FILE), (FILE,))
 
 
 class Rig:
