@@ -71,6 +71,15 @@ def record_head(schema: str) -> struct.Struct:
     return struct.Struct("=" + "".join(field.partition(":")[2] for field in schema.split()))
 
 
+def members(*names: str) -> struct.Struct:
+    """Reads these members of the fixed part of a record, in this order, which is theirs in SCHEMA."""
+    codes = dict(field.split(":") for field in SCHEMA.split())
+    if list(names) != [name for name in codes if name in names]:
+        raise ValueError(f"not in the order of the schema: {names}")
+    skipped = (code if name in names else f"{struct.calcsize(code)}x" for name, code in codes.items())
+    return struct.Struct("=" + "".join(skipped))
+
+
 def scratch_size(argv_bytes: int) -> int:
     """Bytes of the largest record: struct scratch of execwatch.c."""
     data = EXEC_ID.size + FILENAME_SIZE + INTERP_SIZE + argv_bytes + 2 * (PATH_AREA + NAME_SIZE)

@@ -15,10 +15,12 @@ from execwatchd.stream.decode import Decoder, Record
 from execwatchd.stream.quoting import utf8
 from execwatchd.stream.redact import Redactor
 
-_SIZE = layout.record_head(layout.SCHEMA).size
+_numbers = layout.members(
+    "filename_len", "interp_len", "cgroup_len", "timestamp", "argv_len", "cwd_len", "ancestors_len",
+    "exec_id_len", "end_len", "pid", "ppid", "nspid", "argc",
+)  # fmt: skip
+_SIZE = _numbers.size
 _COMMON = layout.record_head(layout.SCHEMA[: layout.SCHEMA.index("timestamp")]).size
-_numbers = layout.record_head(layout.SCHEMA[layout.SCHEMA.index("filename_len") :])
-_NUMBERS = _SIZE - _numbers.size
 _CWD_FLAGS = int(layout.Flag.HAS_CWD | layout.Flag.CWD_UNREACHABLE)
 _REMEMBERED = 512  # of each kind; 1 KiB, more where a path is long
 _SHORT = 256  # bytes of arguments that are remembered: scripts and checks execute the same again and again
@@ -49,8 +51,8 @@ class Encoder:
             return self._long_way(data)
         (
             filename_len, interp_len, cgroup_len, timestamp, argv_len, cwd_len, ancestors_len, exec_id_len,
-            end_len, pid, ppid, nspid, argc, _,
-        ) = _numbers.unpack_from(data, _NUMBERS)  # fmt: skip
+            end_len, pid, ppid, nspid, argc,
+        ) = _numbers.unpack_from(data)  # fmt: skip
         start = _SIZE + filename_len + interp_len + cgroup_len
         end = start + argv_len
         argv = data[start:end]

@@ -70,6 +70,19 @@ def test_no_member_of_struct_record_is_missing(header: Header) -> None:
     assert header.numbers("sizeof(struct record)", "offsetof(struct record, data)") == [size, size]
 
 
+def test_members_that_are_read_by_themselves() -> None:
+    head = layout.record_head(layout.SCHEMA)
+    members = layout.members("filename_len", "timestamp", "argv_total")
+    assert members.size == head.size
+    values = head.unpack(bytes(i % 256 for i in range(head.size)))
+    names = [name for name, _ in _MEMBERS]
+    wanted = tuple(values[names.index(name)] for name in ("filename_len", "timestamp", "argv_total"))
+    assert members.unpack(bytes(i % 256 for i in range(head.size))) == wanted
+    for wrong in (("timestamp", "filename_len"), ("pid", "none")):
+        with pytest.raises(ValueError, match="order of the schema"):
+            layout.members(*wrong)
+
+
 def test_the_schema_has_room_in_the_ledger() -> None:
     assert len(layout.SCHEMA) < layout.SCHEMA_SIZE
 
