@@ -8,11 +8,13 @@ import signal
 import time
 from pathlib import Path
 
+from execwatchd import apart
 from execwatchd.control import accepted
 from execwatchd.control import config as configuration
+from execwatchd.control.accepted import Found
 from execwatchd.control.bus import BusService
 from execwatchd.control.config import Config
-from execwatchd.control.errors import ConfigError, ControlError
+from execwatchd.control.errors import ControlError
 from execwatchd.control.state import StateStore
 from execwatchd.control.table import MessageTable
 from execwatchd.errors import EXIT_CONFIG, Failure
@@ -45,17 +47,27 @@ class Daemon:
     """Everything that lives as long as the process."""
 
     def __init__(
-        self, manager: ServiceManager, journal: Journal, outbox: Outbox, config: Config, *, foreground: bool
+        self,
+        manager: ServiceManager,
+        journal: Journal,
+        outbox: Outbox,
+        config: Config,
+        found: Found,
+        *,
+        foreground: bool,
     ) -> None:
+        """`config`: what was chosen of `found`."""
         self._manager = manager
         self._writable = Writable(journal)
         self._outbox = outbox
         self._config = config
         self._foreground = foreground
-        self._state = StateStore(state_file("state.json"))
+        self._state = StateStore(state_file("state.json"), found.state)
+        self._before = found.last
         self._table: MessageTable
         self.hooks = Hooks(manager)
         self._ended = asyncio.Event()
+        self._reload_wanted = asyncio.Event()
         self._passes = -1
         self._started = time.time()
         self._metrics = MetricsFile(self._numbers)
@@ -73,8 +85,7 @@ class Daemon:
             exits=settings.exits,
         )
         self.hooks.start(stored, directory, options, self._fill)
-        before = accepted.last(state_file("configuration.json"))
-        self._metrics.inherit(before.settings.metrics_file if before else "")
+        self._metrics.inherit(self._before.settings.metrics_file if self._before else "")
         accepted.keep(state_file("configuration.json"), self._config)
         per_second = _STALL_RATE * (os.cpu_count() or 1) * _RECORD
         log.info(
@@ -105,7 +116,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
         self._outbox.on_stall = lambda: self._writable.wait(self._flush)
         self._bus = BusService(self._table, self.hooks)
         self._losses = Losses(self.hooks, self._outbox, self._bus.events_lost)
@@ -130,12 +141,13 @@ class Daemon:
         self._manager.ready(self._status())
         self._metrics.use(self._config.settings.metrics_file)
         housekeeping = asyncio.create_task(self._keep_house())
+        reloads = asyncio.create_task(self._reload())
         await self._ended.wait()
         for_good = self._foreground or await self._bus.is_unit_stopping()
         self._manager.stopping("stopping")
-        for task in (housekeeping, bus):
+        for task in (housekeeping, reloads, bus):
             task.cancel()
-        await asyncio.gather(housekeeping, bus, return_exceptions=True)
+        await asyncio.gather(housekeeping, reloads, bus, return_exceptions=True)
         await self._bus.stop()
         if for_good:
             await self._detach()
@@ -204,20 +216,23 @@ class Daemon:
                 self._manager.status(status)
             told = status
 
-    def _reload(self) -> None:
-        self._manager.reloading()
-        try:
-            config = configuration.load()
-            self._table.apply_settings(config)
-        except (ConfigError, ControlError) as error:
-            accepted.reject(error)
-        else:
-            self._adopt(config)
-            log.info("configuration reloaded")
-        finally:
+    async def _reload(self) -> None:
+        """Whenever it is wanted; the ring is read meanwhile."""
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            self._manager.reloading()
+            try:
+                self._adopt(await apart.wait(configuration.load))
+                log.info("configuration reloaded")
+            except (Failure, ControlError) as error:
+                accepted.reject(error)
+            except Exception:  # it must not be the last reload
+                log.exception("the configuration could not be read, the old one stays")
             self._manager.ready(self._status())
 
     def _adopt(self, config: Config) -> None:
+        self._table.apply_settings(config)
         accepted.warn_of_restart(self._config, config)
         accepted.keep(state_file("configuration.json"), config)
         self._config = config

@@ -4,11 +4,12 @@
 import asyncio
 import contextlib
 import gc
+import importlib
 import logging
 import os
 import sys
 
-from execwatchd import privileges
+from execwatchd import apart, privileges
 from execwatchd.control import accepted
 from execwatchd.daemon import Daemon, state_file
 from execwatchd.errors import Failure
@@ -35,7 +36,10 @@ def run(*, foreground: bool) -> int:
     outbox = Outbox(journal if has_journal else _Nowhere())
     _log_to(outbox, foreground=foreground)
     stored = manager.stored()
-    config = accepted.at_start(state_file("configuration.json"), taking_over=bool(stored))
+    if foreground:  # the user that we become may not read a checkout of root's later
+        importlib.import_module("execwatchd.control.model")
+    found = apart.call(lambda: accepted.find(state_file("configuration.json"), state_file("state.json")))
+    config = found.choose(taking_over=bool(stored))
     as_root = foreground and os.geteuid() == 0
     files = sources.read() if as_root else {}  # the user that we become may not read a checkout of root's
     if as_root:
@@ -45,7 +49,7 @@ def run(*, foreground: bool) -> int:
             raise Failure(
                 "not permitted to load BPF programs", "run it as root, or with CAP_BPF and CAP_PERFMON"
             )
-        daemon = Daemon(manager, journal, outbox, config, foreground=foreground)
+        daemon = Daemon(manager, journal, outbox, config, found, foreground=foreground)
         daemon.attach(stored, directory)
     privileges.drop()
     daemon.check_access()

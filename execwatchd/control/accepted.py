@@ -3,12 +3,14 @@
 
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from execwatchd.control import config as files
+from execwatchd.control import state
 from execwatchd.control.config import Config
 from execwatchd.control.errors import ConfigError
+from execwatchd.control.state import Loaded
 from execwatchd.kinds import Kind, entry
 
 log = logging.getLogger(__name__)
@@ -17,18 +19,35 @@ log = logging.getLogger(__name__)
 _AT_START = ("failures", "cwd", "ancestors", "interactive", "exits", "argv_bytes", "ring_size")
 
 
-def at_start(kept: Path | None, *, taking_over: bool) -> Config:
-    """The files' configuration; at a take-over with invalid ones the last accepted, which `keep` wrote.
+@dataclass(frozen=True)
+class Found:
+    """What the files have at a start. `config`: None where `problems` says why; `last`: what `keep` wrote."""
 
-    Raises ConfigError at a cold start only: a unit that fails for good loses its descriptor store.
-    """
+    config: Config | None
+    problems: ConfigError | None
+    last: Config | None
+    state: Loaded
+
+    def choose(self, *, taking_over: bool) -> Config:
+        """The files' configuration; at a take-over with invalid ones the last accepted.
+
+        Raises ConfigError at a cold start only: a unit that fails for good loses its descriptor store.
+        """
+        if self.problems:
+            if not taking_over:
+                raise self.problems
+            reject(self.problems)
+        return self.config or self.last or Config()
+
+
+def find(kept: Path | None, state_file: Path | None) -> Found:
+    """Reads them all; the one thing at a start that needs pydantic."""
+    config, problems = None, None
     try:
-        return files.load()
+        config = files.load()
     except ConfigError as error:
-        if not taking_over:
-            raise
-        reject(error)
-        return last(kept) or Config()
+        problems = error
+    return Found(config, problems, _last(kept), state.load(state_file))
 
 
 def reject(error: Exception) -> None:
@@ -62,7 +81,7 @@ def keep(kept: Path | None, config: Config) -> None:
         log.warning("the accepted configuration could not be kept in %s: %s", kept, error.strerror)
 
 
-def last(kept: Path | None) -> Config | None:
+def _last(kept: Path | None) -> Config | None:
     """What `keep` wrote last. None: there is none, or none that this version understands."""
     from execwatchd.control import model  # noqa: PLC0415  the daemon itself does without pydantic
 

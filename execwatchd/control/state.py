@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from execwatchd.control.errors import Internal
 from execwatchd.control.values import ActionName, Limit, Message, Uid
@@ -31,16 +31,42 @@ class State:
     limits: dict[Uid, Limit] = field(default_factory=dict)
 
 
+class Loaded(NamedTuple):
+    """What a state file has, and why it can't be used if it can't."""
+
+    state: State = State()
+    rejected: str = ""
+
+
+def load(path: Path | None) -> Loaded:
+    """No file is no state."""
+    from execwatchd.control import model  # noqa: PLC0415  the daemon itself does without pydantic
+
+    if path is None:
+        return Loaded()
+    try:
+        return Loaded(model.state(path.read_bytes()))
+    except FileNotFoundError:
+        return Loaded()
+    except model.ModelError as error:
+        return Loaded(rejected=error.problems[0])
+    except OSError as error:
+        return Loaded(rejected=error.strerror or str(error))
+
+
 class StateStore:
     """The state file; `path` None keeps nothing. `state` is what was loaded or saved last.
 
     A file that cannot be used is renamed aside, with one entry in the log, and the daemon runs on without it.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, loaded: Loaded | None = None) -> None:
+        """`loaded`: by `load` before, elsewhere."""
         self._path = path
-        self._rejected = False  # a file that is still in the way, and must not be overwritten
-        self.state = State() if path is None else self._load(path)
+        self._in_the_way = False  # a rejected file, that must not be overwritten
+        self.state, rejected = loaded or load(path)
+        if path and rejected:
+            self._reject(path, rejected)
 
     async def save(self, state: State) -> None:
         """Returns once `state` is on disk; raises Internal, and then the file is as it was."""
@@ -49,24 +75,11 @@ class StateStore:
             await asyncio.to_thread(self._write, self._path, state)
         self.state = state
 
-    def _load(self, path: Path) -> State:
-        from execwatchd.control import model  # noqa: PLC0415  the daemon itself does without pydantic
-
-        try:
-            return model.state(path.read_bytes())
-        except FileNotFoundError:
-            return State()
-        except model.ModelError as error:
-            self._reject(path, error.problems[0])
-        except OSError as error:
-            self._reject(path, error.strerror or str(error))
-        return State()
-
     def _reject(self, path: Path, reason: str) -> None:
         try:
             fate = f"set aside as {_set_aside(path)}"
         except OSError as error:
-            self._rejected = True
+            self._in_the_way = True
             fate = f"left in place, as it cannot be renamed: {error.strerror}"
         log.error(
             "State file %s rejected, %s: %s. What was set over D-Bus is not in effect.",
@@ -78,9 +91,9 @@ class StateStore:
 
     def _write(self, path: Path, state: State) -> None:
         try:
-            if self._rejected:
+            if self._in_the_way:
                 _set_aside(path)
-                self._rejected = False
+                self._in_the_way = False
             content = {name: value for name, value in asdict(state).items() if value is not None}
             _replace(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
         except OSError as error:

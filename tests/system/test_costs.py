@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What 1,000 execs cost the daemon in system calls, wherever it runs."""
+"""What the daemon costs wherever it runs: system calls for 1,000 execs, libraries that stay in memory."""
 
 import re
 import subprocess
@@ -41,3 +41,15 @@ def test_one_system_call_an_exec_and_few_others(boot: Boot, layers: Path, tmp_pa
     made = calls(summary.read_text())
     assert made["sendto"] >= forwarded == EXECS + 1
     assert sum(made.values()) <= EXECS + OTHERS, summary.read_text()
+
+
+def test_neither_the_compiler_nor_what_checks_the_configuration_stays_in_memory(boot: Boot) -> None:
+    box = boot()
+    box.systemctl("start", "execwatchd")
+    pid = box.main_pid("execwatchd")
+    for _ in range(2):
+        mapped = Path(f"/proc/{pid}/maps").read_text()
+        assert "libbpf" in mapped
+        assert not re.findall(r"\S*(?:pydantic|libbcc|libLLVM)\S*", mapped)
+        assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
+        box.systemctl("reload", "execwatchd")
