@@ -235,8 +235,10 @@ class Daemon:
         self._table.apply_settings(config)
         accepted.warn_of_restart(self._config, config)
         accepted.keep(state_file("configuration.json"), config)
+        same = config.settings.redact == self._config.settings.redact
         self._config = config
-        self._redact()
+        if not same:
+            self._redact()
         self._metrics.use(config.settings.metrics_file)
 
     def _redact(self) -> None:
