@@ -22,8 +22,10 @@ _numbers = layout.members(
 _SIZE = _numbers.size
 _COMMON = layout.record_head(layout.SCHEMA[: layout.SCHEMA.index("timestamp")]).size
 _CWD_FLAGS = int(layout.Flag.HAS_CWD | layout.Flag.CWD_UNREACHABLE)
-_REMEMBERED = 512  # of each kind; 1 KiB, more where a path is long
-_SHORT = 256  # bytes of arguments that are remembered: scripts and checks execute the same again and again
+# What is remembered, 2 MiB at most whatever is executed: scripts and checks execute the same again and again.
+_REMEMBERED = 512  # of each kind
+_SHORT = 256  # bytes of arguments
+_PATHS = 1024  # bytes of filename, interp and cgroup
 
 
 class Encoder:
@@ -57,7 +59,12 @@ class Encoder:
         end = start + argv_len
         argv = data[start:end]
         cmdline = (self._cmdline_again if argv_len <= _SHORT else self._cmdline)(argv)
-        if not cmdline or end_len or len(data) < end + cwd_len + ancestors_len + exec_id_len:
+        if (
+            not cmdline
+            or end_len
+            or start > _SIZE + _PATHS
+            or len(data) < end + cwd_len + ancestors_len + exec_id_len
+        ):
             return self._long_way(data)
         known = _common(data[:_COMMON] + data[_SIZE:start])
         if not known:

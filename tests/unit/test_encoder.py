@@ -97,6 +97,7 @@ def test_the_short_way(changed: dict[str, Value], long_ways: list[Record]) -> No
     [
         {"argv": b"", "argc": 0},
         {"argv": b"a\nb\0"},
+        {"filename": b"/" + b"x" * 1000 + b"\0"},
         {"flags": HAS | Flag.TRUNCATED_CGROUP},
         {"flags": HAS | Flag.TRUNCATED_ARGV},
         {"flags": HAS | Flag.TRUNCATED_ARGV, "result": -errno.EFAULT},
