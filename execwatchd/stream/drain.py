@@ -19,7 +19,7 @@ from execwatchd.stream.source import Source, Sources
 
 log = logging.getLogger(__name__)
 
-# A wake-up costs as much as thirty events, since the caches have forgotten everything: what comes within this
+# A wake-up costs as much as fifty events, since the caches have forgotten everything: what comes within this
 # time of the last pass is read in one.
 PAUSE = 0.08  # s
 _SHORTEST = 0.001  # s

@@ -64,8 +64,10 @@ def run() -> list[Figure]:
     for name, argv in COMMANDS.items():
         data = pack(values(argv=argv))
         record = decode(data)
-        taken = [per_call(lambda: encode(data)) for _ in range(ROUNDS)]  # noqa: B023
-        figures.append(Figure(f"{name}: entry", taken, "µs"))
+        others = [pack(values(argv=b"%b%d\0" % (argv, i))) for i in range(TIMES)]
+        for key, datas in (("entry, arguments known", cycle([data])), ("entry", cycle(others))):
+            taken = [per_call(lambda: encode(next(datas))) for _ in range(ROUNDS)]  # noqa: B023
+            figures.append(Figure(f"{name}: {key}", taken, "µs"))
         for key, redact in redactors.items():
             taken = [per_call(lambda: redact(record)) for _ in range(ROUNDS)]  # noqa: B023
             figures.append(Figure(f"{name}: redact = {key}", taken, "µs"))

@@ -117,7 +117,7 @@ def test_an_exec_takes_so_many_instructions(
 
 @pytest.mark.parametrize("argv", TOO_MANY.values(), ids=TOO_MANY.keys())
 def test_no_command_line_takes_many_more(argv: list[bytes]) -> None:
-    """Not as many as thirty-five ordinary execs, however its 4 KiB are chosen."""
+    """Not as many as a hundred ordinary execs, however its 4 KiB are chosen."""
     data = joined(argv)[:4096]
     assert instructions(lambda: utf8(data)) <= 22_000
 
