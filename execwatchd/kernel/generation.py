@@ -10,7 +10,6 @@ import logging
 import math
 import mmap
 import os
-import struct
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from execwatchd.control.status import Counters
 from execwatchd.errors import Failure
 from execwatchd.kernel import attach, layout, libbpf, loader
 from execwatchd.kernel.buckets import Buckets
+from execwatchd.kernel.counting import Counting
 from execwatchd.kernel.ledger import Ledger, Page
 from execwatchd.kernel.options import Options, digest
 from execwatchd.kernel.users import UserMap
@@ -27,7 +27,6 @@ from execwatchd.notify import Store
 log = logging.getLogger(__name__)
 
 _GRACE = 0.5  # s
-_IN_FLIGHT = 0.1  # s, in which a second program has seen what the first one didn't
 _MAP_KINDS = {
     "config": "hash",
     "defaults": "array",
@@ -41,8 +40,6 @@ _MAP_KINDS = {
 RUNNING = (
     "shared.running"  # in the store: map `running` is that of every generation, and systemd keeps it once
 )
-_COUNTERS = layout.COUNTERS.size // 8
-_HELD_BACK, _UNENDED, _AGAIN = 3, 4, 5
 _COUNTERS_AT_FIRST = 32  # bytes; later versions have more
 
 
@@ -60,13 +57,10 @@ class Generation:
         self.users = UserMap(fds["map.config"], fds["map.defaults"])
         self.buckets = Buckets(fds["map.buckets"], fds["map.more_buckets"], fds["map.told"])
         self.ring_size = libbpf.map_info(fds["map.output"]).max_entries
-        self._counters = libbpf.Map(fds["map.counters"])
+        self._counting = Counting(fds)
         # consumer position and producer position are the first words of the ring's first two pages
         memory = mmap.mmap(fds["map.output"], 2 * mmap.PAGESIZE, prot=mmap.PROT_READ)
         self._positions = memoryview(memory).cast("L")  # unsigned long, the kernel's own
-        again = self._counted()[_AGAIN]
-        self._skips, self._skips_since = self._count_skips(), time.monotonic()
-        self._missed_execs = max(0, self._skips - again)
 
     @classmethod
     def load(
@@ -160,42 +154,38 @@ class Generation:
     def counters(self) -> Counters:
         """All that was counted since `ledger.page.since`, predecessors included."""
         page = self.ledger.page
-        counted = self._counted()
-        seen, ignored, lost = counted[:3]
-        missed = self._missed(counted[_AGAIN])
+        counted = self._counting.now()
+        missed = self._counting.missed(counted.again, self.is_released)
         return Counters(
-            seen=page.seen + seen + missed,
+            seen=page.seen + counted.seen + missed,
             forwarded=page.forwarded,
-            ignored=page.ignored + ignored,
-            lost=page.lost + lost + missed + page.malformed,
+            ignored=page.ignored + counted.ignored,
+            lost=page.lost + counted.lost + missed + page.malformed,
             ring_fill=self.ring_fill() + page.held,
         )
 
     def held_back(self) -> int:
         """Execs that this program held back by a limit; they are among the ignored."""
-        return self._counted()[_HELD_BACK]
+        return self._counting.now().held_back
 
     def unended(self) -> int:
         """Processes of which the end could not be awaited; they are among the lost."""
-        return self._counted()[_UNENDED]
+        return self._counting.now().unended
+
+    def missed(self) -> int:
+        """Execs that the kernel skipped this program for; they are among the lost."""
+        return self._counting.missed(self._counting.now().again, self.is_released)
 
     def check_access(self) -> None:
         """Raises Failure if the kernel wants a capability for what this process does all the time."""
         try:
-            self._counted()
+            self._counting.now()
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EACCES):
                 raise
             raise Failure(
                 "this kernel lets only CAP_BPF read a map by its descriptor", "Linux 5.19 or newer is needed"
             ) from None
-
-    def _counted(self) -> list[int]:
-        """What the program counted itself, of all CPUs: layout.COUNTERS, 0 for what an earlier one lacks."""
-        own = self._counters.info.value_size // 8
-        value = self._counters.get(bytes(4)) or b""
-        counted = list(map(sum, zip(*struct.iter_unpack(f"={own}Q", value), strict=True)))
-        return (counted + [0] * _COUNTERS)[:_COUNTERS]
 
     def _shared(self, options: Options) -> dict[str, int]:
         """The maps that a successor with these options must go on with."""
@@ -206,26 +196,6 @@ class Generation:
             return {"running": fd}
         log.warning("the ends of processes that run now will not be recorded: their list is none that fits")
         return {}
-
-    def _missed(self, again: int) -> int:
-        """Execs that no program ran for. `again`: those of the skipped that the second one ran for, until
-        just now; so what was skipped just now may be one of them yet, and isn't counted before it is settled.
-        """
-        skips, now = self._count_skips(), time.monotonic()
-        if skips != self._skips:
-            self._skips, self._skips_since = skips, now
-        if now - self._skips_since >= _IN_FLIGHT or self.is_released():
-            self._missed_execs = max(0, skips - again)
-        return self._missed_execs
-
-    def _count_skips(self) -> int:
-        """How often the kernel skipped a program for an exec, as it was running on that CPU already.
-
-        Not `on_process_exit`: it runs for every thread, and most that it misses are of nothing recorded.
-        Where one is, its end is found missing when its pid comes again.
-        """
-        names = ("prog.on_exec", "prog.exit_execve")
-        return sum(libbpf.program_info(self.fds[name]).misses for name in names if name in self.fds)
 
 
 def share(fds: dict[str, int], running: int | None) -> None:
