@@ -86,6 +86,10 @@ class Hooks:
         """Processes of which the end could not be awaited; the current program alone."""
         return self.current.unended()
 
+    def missed(self) -> int:
+        """Execs that the kernel skipped the program for; the current one alone."""
+        return self.current.missed()
+
     def _counting(self) -> list[Generation]:
         return [*self.former, self.current]
 

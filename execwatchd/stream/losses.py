@@ -2,7 +2,7 @@
 """Every loss is told once, with its exact count: in the journal, then by the signal."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from execwatchd.kinds import Kind
 from execwatchd.stream import entry
@@ -20,7 +20,7 @@ class Losses:
         self._outbox = outbox
         self._signal = signal
         self._told_at = time.monotonic()
-        self._unended = hooks.unended()
+        self._known = self._causes()
 
     def tell(self) -> None:
         """Called when the ring is empty: a stall's losses are one entry."""
@@ -31,12 +31,12 @@ class Losses:
         count = lost - books.page.reported
         if count <= 0:
             return
-        unended = self._hooks.unended()
+        causes = self._causes()
         what = "execs or ends" if "sched_process_exit" in self._hooks.attached else "execs"
-        reasons = _reasons(count, min(unended - self._unended, count), self._hooks.ring_size)
+        reasons = "; ".join(self._reasons(count, causes))
         if not self._outbox.send(_entry(count, f"{count} {what} were not recorded: {reasons}")):
             return
-        self._unended = unended
+        self._known = causes
         books.commit(books.page._replace(reported=lost))  # after it was sent: twice rather than never
         self._told_at = time.monotonic()
         self._signal(count)
@@ -46,11 +46,23 @@ class Losses:
         if time.monotonic() - self._told_at > _EVERY:
             self.tell()
 
+    def _causes(self) -> dict[str, int]:
+        """What isn't for want of room, by the words that tell of so many."""
+        return {
+            "{} processes ended unseen, or were too many to watch": self._hooks.unended(),
+            "{} came while the program was interrupted on their CPU": self._hooks.missed(),
+            "{} could not be read, as the log says": self._hooks.current.ledger.page.malformed,
+        }
 
-def _reasons(count: int, unended: int, ring_size: int) -> str:
-    full = f"the ring of {ring_size >> 10} KiB was full; raise ring_size"
-    unseen = f"{unended} processes ended unseen, or were too many to watch"
-    return "; ".join([*([full] * (count > unended)), *([unseen] * bool(unended))])
+    def _reasons(self, count: int, causes: Mapping[str, int]) -> Iterator[str]:
+        others = []
+        for words, number in causes.items():
+            if new := min(max(number - self._known[words], 0), count):
+                others.append(words.format(new))
+                count -= new
+        if count:
+            yield f"the ring of {self._hooks.ring_size >> 10} KiB was full; raise ring_size"
+        yield from others
 
 
 def _entry(count: int, text: str) -> bytes:

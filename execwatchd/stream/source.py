@@ -72,5 +72,8 @@ class Sources(Protocol):
     def unended(self) -> int:
         """How many of the lost are ends of processes that could not be awaited, of the current program's."""
 
+    def missed(self) -> int:
+        """How many of the lost are execs that the kernel skipped the current program for."""
+
     def settle(self) -> None:
         """Let `former` go; their rings are empty."""

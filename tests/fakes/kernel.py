@@ -148,10 +148,13 @@ class FakeSources:
         self.ring_size = 4 << 20
         self.settled = 0
         self.attached = ["task_rename", "sched_process_exec"]
-        self.unended_count = 0
+        self.unended_count = self.missed_count = 0
 
     def unended(self) -> int:
         return self.unended_count
+
+    def missed(self) -> int:
+        return self.missed_count
 
     def counters(self) -> Counters:
         each = [one.counters() for one in (*self.former, self.current)]

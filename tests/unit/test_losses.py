@@ -76,6 +76,28 @@ def test_what_is_told_where_ends_are_recorded(lost: int, unended: int, text: str
     assert second == "1 execs or ends were not recorded: the ring of 4096 KiB was full; raise ring_size"
 
 
+def test_what_no_larger_ring_would_have_kept() -> None:
+    rig = Rig()
+    books = rig.source.ledger
+    for missed, malformed, lost, told in (
+        (3, 0, 3, "3 execs were not recorded: 3 came while the program was interrupted on their CPU"),
+        (3, 2, 0, "2 execs were not recorded: 2 could not be read, as the log says"),
+        (
+            5,
+            2,
+            7,
+            "7 execs were not recorded: the ring of 4096 KiB was full; raise ring_size;"
+            " 2 came while the program was interrupted on their CPU",
+        ),
+    ):
+        rig.sources.missed_count = missed
+        books.commit(books.page._replace(malformed=malformed))
+        rig.source.lose(lost)
+        rig.losses.tell()
+        assert fields(rig.journal.entries[-1])["MESSAGE"].decode() == told
+    assert rig.told() == [3, 2, 7]
+
+
 def test_what_a_stalled_journal_refused_is_told_later_in_one() -> None:
     rig = Rig(room=0)
     rig.source.lose(3)
