@@ -22,10 +22,14 @@ _numbers = layout.members(
 _SIZE = _numbers.size
 _COMMON = layout.record_head(layout.SCHEMA[: layout.SCHEMA.index("timestamp")]).size
 _CWD_FLAGS = int(layout.Flag.HAS_CWD | layout.Flag.CWD_UNREACHABLE)
-# What is remembered, 2 MiB at most whatever is executed: scripts and checks execute the same again and again.
+# What is remembered, 3 MiB at most whatever is executed: scripts and checks execute the same again and again.
 _REMEMBERED = 512  # of each kind
 _SHORT = 256  # bytes of arguments
 _PATHS = 1024  # bytes of filename, interp and cgroup
+
+
+class _LongWayError(Exception):
+    """Arguments that the short way can't write, or may not."""
 
 
 class Encoder:
@@ -41,8 +45,9 @@ class Encoder:
         suspects = redact.suspects if redact else None
 
         def cmdline(argv: bytes) -> bytes:
-            """Nothing, if it is for the long way."""
-            return b"" if b"\n" in argv or (suspects and suspects(argv)) else utf8(argv)
+            if b"\n" in argv or (suspects and suspects(argv)):
+                raise _LongWayError  # a result would be remembered, with what may be secret
+            return utf8(argv)
 
         self._redact = redact
         self._cmdline, self._cmdline_again = cmdline, lru_cache(maxsize=_REMEMBERED)(cmdline)
@@ -58,7 +63,10 @@ class Encoder:
         start = _SIZE + filename_len + interp_len + cgroup_len
         end = start + argv_len
         argv = data[start:end]
-        cmdline = (self._cmdline_again if argv_len <= _SHORT else self._cmdline)(argv)
+        try:
+            cmdline = (self._cmdline_again if argv_len <= _SHORT else self._cmdline)(argv)
+        except _LongWayError:
+            cmdline = b""
         if (
             not cmdline
             or end_len

@@ -36,8 +36,9 @@ CHANGED = st.fixed_dictionaries(
 )
 
 
-def by_parts(data: bytes) -> bytes:
+def by_parts(data: bytes, redact: Redactor | None = None) -> bytes:
     record = Decoder()(data)
+    record = redact(record) if redact else record
     return ends.encode(record) if record.end else entry.encode(record)
 
 
@@ -56,12 +57,18 @@ def long_ways(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
     return gone
 
 
-@given(st.lists(CHANGED, min_size=1, max_size=4), st.binary(max_size=9))
-def test_both_ways_give_the_same(records: list[dict[str, Value]], behind: bytes) -> None:
+REDACTORS = [None, Redactor(["default"]), Redactor(["[a-f]"])]
+
+
+@given(st.lists(CHANGED, min_size=1, max_size=4), st.binary(max_size=9), st.sampled_from(REDACTORS))
+def test_both_ways_give_the_same(
+    records: list[dict[str, Value]], behind: bytes, redact: Redactor | None
+) -> None:
     encode = Encoder()
+    encode.redact_with(redact)
     for changed in [*records, *records]:  # put together, and remembered
         data = pack(values(**changed)) + behind
-        assert encode(data) == by_parts(data)
+        assert encode(data) == by_parts(data, redact)
 
 
 @pytest.mark.parametrize(
@@ -135,9 +142,15 @@ def test_a_truncated_record_is_malformed(changed: dict[str, Value]) -> None:
         assert encode(data) == by_parts(data)
 
 
-@given(st.binary(max_size=600))
-def test_random_bytes(data: bytes) -> None:
+@given(
+    CHANGED, st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4), st.integers(0, 500)
+)
+def test_damaged_records(changed: dict[str, Value], damage: list[tuple[int, int]], size: int) -> None:
     """Whatever they are to the one, they are to the other."""
+    damaged = bytearray(pack(values(**changed)))
+    for at, byte in damage:
+        damaged[at % len(damaged)] = byte
+    data = bytes(damaged[:size] if size < 400 else damaged)
     try:
         expected: bytes | None = by_parts(data)
     except MalformedError:
@@ -162,6 +175,16 @@ def test_secrets_go_on_both_ways() -> None:
     assert encode(data) == by_parts(data)
     encode.redact_with(None)
     assert encode(data) == by_parts(data)
+
+
+def test_no_secret_is_remembered() -> None:
+    encode = Encoder()
+    encode.redact_with(Redactor(["default"]))
+    for argv in (b"x\0--token=hunter2\0", b"a\nb\0"):
+        encode(pack(values(argv=argv)))
+    assert encode._cmdline_again.cache_info().currsize == 0
+    encode(pack(values()))
+    assert encode._cmdline_again.cache_info().currsize == 1
 
 
 def test_a_record_of_another_layout() -> None:
