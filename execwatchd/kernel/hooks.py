@@ -107,7 +107,8 @@ class Hooks:
             page = page._replace(
                 seen=page.seen + counted.seen,
                 ignored=page.ignored + counted.ignored,
-                lost=page.lost + counted.lost,
+                lost=page.lost + counted.lost - books.malformed,
+                malformed=page.malformed + books.malformed,
                 forwarded=page.forwarded + counted.forwarded,
                 reported=page.reported + books.reported,
                 since=min(page.since, books.since),

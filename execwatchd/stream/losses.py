@@ -2,7 +2,7 @@
 """Every loss is told once, with its exact count: in the journal, then by the signal."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 
 from execwatchd.kinds import Kind
 from execwatchd.stream import entry
@@ -31,12 +31,12 @@ class Losses:
         count = lost - books.page.reported
         if count <= 0:
             return
-        causes = self._causes()
+        told, reasons = self._reasons(count)
         what = "execs or ends" if "sched_process_exit" in self._hooks.attached else "execs"
-        reasons = "; ".join(self._reasons(count, causes))
         if not self._outbox.send(_entry(count, f"{count} {what} were not recorded: {reasons}")):
             return
-        self._known = causes
+        for words, number in told.items():
+            self._known[words] += number
         books.commit(books.page._replace(reported=lost))  # after it was sent: twice rather than never
         self._told_at = time.monotonic()
         self._signal(count)
@@ -54,15 +54,16 @@ class Losses:
             "{} could not be read, as the log says": self._hooks.current.ledger.page.malformed,
         }
 
-    def _reasons(self, count: int, causes: Mapping[str, int]) -> Iterator[str]:
-        others = []
-        for words, number in causes.items():
+    def _reasons(self, count: int) -> tuple[dict[str, int], str]:
+        """How many by each of the causes, and all in words."""
+        told = {}
+        for words, number in self._causes().items():
             if new := min(max(number - self._known[words], 0), count):
-                others.append(words.format(new))
+                told[words] = new
                 count -= new
-        if count:
-            yield f"the ring of {self._hooks.ring_size >> 10} KiB was full; raise ring_size"
-        yield from others
+        full = f"the ring of {self._hooks.ring_size >> 10} KiB was full; raise ring_size"
+        others = [words.format(number) for words, number in told.items()]
+        return told, "; ".join([*([full] * bool(count)), *others])
 
 
 def _entry(count: int, text: str) -> bytes:
