@@ -14,7 +14,7 @@ from execwatchd.control import config as configuration
 from execwatchd.control.accepted import Found
 from execwatchd.control.bus import BusService
 from execwatchd.control.config import Config
-from execwatchd.control.errors import ControlError
+from execwatchd.control.errors import ConfigError, ControlError
 from execwatchd.control.state import StateStore
 from execwatchd.control.table import MessageTable
 from execwatchd.errors import EXIT_CONFIG, Failure
@@ -68,6 +68,7 @@ class Daemon:
         self.hooks = Hooks(manager)
         self._ended = asyncio.Event()
         self._reload_wanted = asyncio.Event()
+        self._patterns: tuple[str, ...] = ()  # of the redactor in use
         self._passes = -1
         self._started = time.time()
         self._metrics = MetricsFile(self._numbers)
@@ -116,7 +117,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_wanted.set)
+        loop.add_signal_handler(signal.SIGHUP, self._want_reload)
         self._outbox.on_stall = lambda: self._writable.wait(self._flush)
         self._bus = BusService(self._table, self.hooks)
         self._losses = Losses(self.hooks, self._outbox, self._bus.events_lost)
@@ -128,7 +129,7 @@ class Daemon:
             self._on_empty,
             self._print if self._foreground else None,
         )
-        self._redact()
+        self._redact(self._config)
         if not self._foreground:
             self._drain.start()  # the bus may take its time, and the ring fills
         has_bus = await self._bus.start()
@@ -143,6 +144,7 @@ class Daemon:
         housekeeping = asyncio.create_task(self._keep_house())
         reloads = asyncio.create_task(self._reload())
         await self._ended.wait()
+        reloads.cancel()
         for_good = self._foreground or await self._bus.is_unit_stopping()
         self._manager.stopping("stopping")
         for task in (housekeeping, reloads, bus):
@@ -216,34 +218,40 @@ class Daemon:
                 self._manager.status(status)
             told = status
 
+    def _want_reload(self) -> None:
+        self._manager.reloading()  # at once: systemd waits for the end of what it hears of in time only
+        self._reload_wanted.set()
+
     async def _reload(self) -> None:
         """Whenever it is wanted; the ring is read meanwhile."""
         while True:
             await self._reload_wanted.wait()
             self._reload_wanted.clear()
-            self._manager.reloading()
             try:
                 self._adopt(await apart.wait(configuration.load))
                 log.info("configuration reloaded")
-            except (Failure, ControlError) as error:
+            except (ConfigError, ControlError) as error:
                 accepted.reject(error)
+            except Failure as failure:
+                log.error("configuration not reloaded, the old one stays: %s", failure)  # noqa: TRY400
             except Exception:  # it must not be the last reload
-                log.exception("the configuration could not be read, the old one stays")
+                log.exception("the new configuration could not be taken up whole")
             self._manager.ready(self._status())
 
     def _adopt(self, config: Config) -> None:
         self._table.apply_settings(config)
+        self._redact(config)
         accepted.warn_of_restart(self._config, config)
         accepted.keep(state_file("configuration.json"), config)
-        same = config.settings.redact == self._config.settings.redact
         self._config = config
-        if not same:
-            self._redact()
         self._metrics.use(config.settings.metrics_file)
 
-    def _redact(self) -> None:
-        wanted = self._config.settings.redact
-        self._drain.redact_with(Redactor(wanted) if wanted else None)
+    def _redact(self, config: Config) -> None:
+        """A redactor goes on if its patterns do: it remembers, and is dear to make."""
+        wanted = config.settings.redact
+        if wanted != self._patterns:
+            self._drain.redact_with(Redactor(wanted) if wanted else None)
+            self._patterns = wanted
 
     def _print(self, record: Record) -> None:
         try:

@@ -19,6 +19,8 @@ LICENCES = {"LICENSE", "Apache-2.0"}
 BOUNDARIES = {
     "bcc": {"execwatchd/kernel/loader.py"},
     "dbus_next": {"execwatchd/control/wire.py", "execwatchd/ctl/bus.py"},
+    "pydantic": {"execwatchd/control/model.py"},
+    "pydantic_core": {"execwatchd/control/model.py"},
     "re2": {"execwatchd/stream/search.py"},
     "systemd": {"execwatchd/notify.py", "execwatchd/ctl/reader.py"},
 }

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The main job as an administrator meets it: start, set a message, read the journal, stop."""
 
+import os
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from execwatchd.kinds import Kind
 from tests.conftest import our_programs, programs_of
-from tests.system.harness import Boot, Box, Entry, wait_until
+from tests.system.harness import CGROUPS, Boot, Box, Entry, wait_until
 from tests.system.storm import at_rest
 
 UNIT = "execwatchd.service"
@@ -206,6 +208,25 @@ def test_a_reload_takes_up_the_file_and_refuses_a_bad_one(daemon: Box) -> None:
     assert daemon.call("GetMessage", "u", "11").stdout == 's "from the file"\n'
     daemon.shell(f"mv {config}.kept {config}")
     daemon.systemctl("reload", UNIT)
+
+
+def test_reloads_one_after_the_other_and_a_stop_in_the_middle_of_one(daemon: Box) -> None:
+    """A stop is no reason to call a configuration bad, and no reload leaves a process behind."""
+    config = "/etc/execwatchd/execwatchd.toml"
+    pid = daemon.main_pid(UNIT)
+    rejected = len(own_log(daemon, Kind.CONFIG_REJECTED))
+    daemon.shell(f"cp {config} {config}.kept; printf '[messages]\\n13 = \"last\"\\n' >{config}")
+    for _ in range(20):
+        os.kill(pid, signal.SIGHUP)
+    wait_until(lambda: daemon.call("GetMessage", "u", "13").stdout == 's "last"\n', "the last reload")
+    daemon.shell(f"mv {config}.kept {config}")
+    os.kill(pid, signal.SIGHUP)
+    daemon.systemctl("restart", UNIT)
+    assert daemon.main_pid(UNIT) != pid
+    group = CGROUPS / f"execwatchd-box-{daemon.name}{daemon.show(UNIT, 'ControlGroup')}"
+    assert (group / "cgroup.procs").read_text().split() == [str(daemon.main_pid(UNIT))]
+    assert len(own_log(daemon, Kind.CONFIG_REJECTED)) == rejected
+    assert "not reloaded" not in daemon.run("journalctl", "-u", UNIT).stdout
 
 
 def test_the_transcript_of_the_teaching_program(daemon: Box) -> None:
