@@ -503,7 +503,7 @@ static __always_inline int see_exec(struct bpf_raw_tracepoint_args *ctx, struct 
   record->flags = 0;
   record->result = 0;
   put_process(record, task, uid, user);
-  bpf_get_current_comm(record->new_comm, COMM_SIZE);
+  READ(record->new_comm, task, task_struct__comm);
   __builtin_memset(record->comm, 0, COMM_SIZE);
   put_caller(record, task);
 
@@ -821,7 +821,7 @@ int exit_execve(struct sys_exit *ctx)
   record->flags = HAS_COMM;
   record->result = ctx->result;
   put_process(record, task, uid, user);
-  bpf_get_current_comm(record->comm, COMM_SIZE);
+  READ(record->comm, task, task_struct__comm);
   record->new_comm[0] = 0;
   put_caller(record, task); /* it failed past the point of no return: comm is the new one already */
 
