@@ -47,9 +47,10 @@ def test_neither_the_compiler_nor_what_checks_the_configuration_stays_in_memory(
     box = boot()
     box.systemctl("start", "execwatchd")
     pid = box.main_pid("execwatchd")
+    children = Path(f"/proc/{pid}/task/{pid}/children")
     for _ in range(2):
         mapped = Path(f"/proc/{pid}/maps").read_text()
         assert "libbpf" in mapped
         assert not re.findall(r"\S*(?:pydantic|libbcc|libLLVM)\S*", mapped)
-        assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
+        wait_until(lambda: children.read_text() == "", "what reads the configuration has ended")
         box.systemctl("reload", "execwatchd")
