@@ -63,7 +63,6 @@ class Daemon:
         self._config = config
         self._foreground = foreground
         self._state = StateStore(state_file("state.json"), found.state)
-        self._before = found.last
         self._table: MessageTable
         self.hooks = Hooks(manager)
         self._ended = asyncio.Event()
@@ -72,6 +71,7 @@ class Daemon:
         self._passes = -1
         self._started = time.time()
         self._metrics = MetricsFile(self._numbers)
+        self._metrics.inherit(found.last.settings.metrics_file if found.last else "")
 
     def attach(self, stored: dict[str, int], directory: Path) -> None:
         """Take over, or load and attach, while the capabilities for it are there. Raises Failure."""
@@ -86,7 +86,6 @@ class Daemon:
             exits=settings.exits,
         )
         self.hooks.start(stored, directory, options, self._fill)
-        self._metrics.inherit(self._before.settings.metrics_file if self._before else "")
         accepted.keep(state_file("configuration.json"), self._config)
         per_second = _STALL_RATE * (os.cpu_count() or 1) * _RECORD
         log.info(
@@ -147,7 +146,7 @@ class Daemon:
         reloads.cancel()
         for_good = self._foreground or await self._bus.is_unit_stopping()
         self._manager.stopping("stopping")
-        for task in (housekeeping, reloads, bus):
+        for task in (housekeeping, bus):
             task.cancel()
         await asyncio.gather(housekeeping, reloads, bus, return_exceptions=True)
         await self._bus.stop()
