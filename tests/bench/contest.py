@@ -73,7 +73,7 @@ def _round(one: Contender, programs: Programs, before: _Without) -> tuple[Round,
     busy = programs.load(tags[1], workers=_CORES, seconds=BUSY_SECONDS, prefix=on, static=one.static)
     used = sum(map(memory, one.pids())) / 1024 if one.pids() else None
     written = sum(map(one.found, tags))
-    spent = _paced(one, programs, others)
+    spent = paced(one, programs, others)
     one.stop()
     time.sleep(_SETTLE)
     after = _without(one, programs)
@@ -97,8 +97,10 @@ def _without(one: Contender, programs: Programs) -> _Without:
     return _Without(each, busy.each)
 
 
-def _paced(one: Contender, programs: Programs, others: Collection[int]) -> dict[str, float]:
-    """µs per exec by part; `others`: programs in the kernel that are not its."""
+def paced(
+    one: Contender, programs: Programs, others: Collection[int], *, differ: bool = False
+) -> dict[str, float]:
+    """µs per exec by part; `others`: programs in the kernel that are not its; `differ`: see Programs.load."""
 
     def times() -> dict[str, float]:
         kernel = {number: spent for number, spent in usage.bpf_times().items() if number not in others}
@@ -111,6 +113,7 @@ def _paced(one: Contender, programs: Programs, others: Collection[int]) -> dict[
             workers=_CORES,
             seconds=SECONDS,
             rate=RATE,
+            differ=differ,
             prefix=one.prefix_on or one.prefix,
             static=one.static,
         )

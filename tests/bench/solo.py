@@ -13,8 +13,8 @@ from pathlib import Path
 from dbus_next.aio.message_bus import MessageBus
 from dbus_next.message import Message
 
-from tests.bench import usage
-from tests.bench.boxed import UNIT, cgroup, forget, settle
+from tests.bench import contest, usage
+from tests.bench.boxed import UNIT, Execwatchd, cgroup, forget, settle
 from tests.bench.figures import Figure, number
 from tests.bench.programs import Programs, executed
 from tests.system.harness import BOX, Box
@@ -69,21 +69,16 @@ def slow_down(box: Box, programs: Programs) -> list[Figure]:
 def arguments(box: Box, programs: Programs) -> list[Figure]:
     """Processor time of an exec, where the daemon remembers its arguments and where it doesn't."""
     found: dict[str, list[float]] = {}
-    box.systemctl("start", UNIT)
-    group = cgroup(box, UNIT)
+    one, others = Execwatchd(box), usage.bpf_times().keys()
+    one.start()
     for _ in range(ROUNDS):
         for name, differ in (("the same arguments", False), ("other arguments each time", True)):
-            with usage.bpf_statistics():
-                before = sum(usage.bpf_times().values()), usage.cgroup_time(group)
-                load = programs.load("x", workers=_CORES, seconds=5.0, rate=2000, differ=differ)
-                time.sleep(1)  # until all of it is in the journal
-                after = sum(usage.bpf_times().values()), usage.cgroup_time(group)
-            kernel, daemon = ((now - then) / load.execs for now, then in zip(after, before, strict=True))
+            spent = contest.paced(one, programs, others, differ=differ)
+            kernel, daemon = spent["in the kernel"], spent["its processes"]
             found.setdefault(f"{name}: in the kernel", []).append(kernel)
             found.setdefault(f"{name}: its process", []).append(daemon)
             found.setdefault(f"{name}: both", []).append(kernel + daemon)
-    box.systemctl("stop", UNIT)
-    forget(box)
+    one.stop()
     return [Figure(name, values, "µs", "<=15" if "both" in name else "") for name, values in found.items()]
 
 
