@@ -525,9 +525,7 @@ static __always_inline int see_exec(struct bpf_raw_tracepoint_args *ctx, struct 
 #ifdef EXITS
   struct exec_id id = {};
   put_exec_id(&id, task);
-  asm volatile("" : "+r"(used));
-  if (used > DATA_SIZE - sizeof(id)) /* cannot be */
-    used = 0;
+  used = BOUNDED(used, DATA_SIZE - sizeof(id));
   __builtin_memcpy(data + used, &id, sizeof(id));
   record->exec_id_len = sizeof(id);
   used += sizeof(id);
