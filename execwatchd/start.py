@@ -13,7 +13,7 @@ from execwatchd import apart, privileges
 from execwatchd.control import accepted
 from execwatchd.daemon import Daemon, state_file
 from execwatchd.errors import Failure
-from execwatchd.kernel import sources
+from execwatchd.kernel import c_source
 from execwatchd.notify import ServiceManager
 from execwatchd.stream.journal import Journal
 from execwatchd.stream.outbox import LogHandler, Outbox
@@ -41,10 +41,12 @@ def run(*, foreground: bool) -> int:
     found = apart.call(lambda: accepted.find(state_file("configuration.json"), state_file("state.json")))
     config = found.choose(taking_over=bool(stored))
     as_root = foreground and os.geteuid() == 0
-    files = sources.read() if as_root else {}  # the user that we become may not read a checkout of root's
+    files = (
+        c_source.read(c_source.directory()) if as_root else {}
+    )  # the user that we become may not read a checkout of root's
     if as_root:
         log.info("running as user %s", privileges.become_user())
-    with sources.unpacked(files) if as_root else contextlib.nullcontext(sources.directory()) as directory:
+    with c_source.unpacked(files) if as_root else contextlib.nullcontext(c_source.directory()) as directory:
         if not stored and not privileges.have_both():
             raise Failure(
                 "not permitted to load BPF programs", "run it as root, or with CAP_BPF and CAP_PERFMON"

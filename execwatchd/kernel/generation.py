@@ -19,8 +19,9 @@ from execwatchd.errors import Failure
 from execwatchd.kernel import attach, layout, libbpf, loader
 from execwatchd.kernel.buckets import Buckets
 from execwatchd.kernel.counting import Counting
+from execwatchd.kernel.digest import digest
 from execwatchd.kernel.ledger import Ledger, Page
-from execwatchd.kernel.options import Options, digest
+from execwatchd.kernel.options import Options
 from execwatchd.kernel.users import UserMap
 from execwatchd.notify import Store
 

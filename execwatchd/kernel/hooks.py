@@ -10,9 +10,10 @@ from pathlib import Path
 from execwatchd.control.status import Counters
 from execwatchd.errors import Failure
 from execwatchd.kernel import generation, layout
+from execwatchd.kernel.digest import digest
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.ledger import Page
-from execwatchd.kernel.options import Options, digest
+from execwatchd.kernel.options import Options
 from execwatchd.kinds import Kind, entry
 from execwatchd.notify import Store
 

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the program is compiled for: options that take a new one to change, and what names it exactly."""
+"""What the program is compiled for: options that take a new one to change."""
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
-from execwatchd.kernel import layout, libbpf
+from execwatchd.kernel import libbpf
 
 MIB = 1 << 20
 
@@ -42,11 +40,3 @@ def default_ring_size() -> int:
     """1 MiB for each CPU, at least 4 and at most 128 MiB, as a power of two."""
     wanted = min(max(libbpf.possible_cpus(), 4), 128)
     return MIB << (wanted - 1).bit_length()
-
-
-def digest(sources: Path, options: Options) -> str:
-    """64 hexadecimal digits that differ if program, record layout or options do."""
-    state = hashlib.sha256(f"{layout.SCHEMA}\n{options!r}\n{libbpf.possible_cpus()}\n".encode())
-    for name in ("execwatch.h", "execwatch.c"):
-        state.update((sources / name).read_bytes())
-    return state.hexdigest()

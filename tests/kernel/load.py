@@ -6,8 +6,8 @@ import sys
 from execwatchd import privileges
 from execwatchd.errors import Failure
 from execwatchd.kernel import attach, loader
+from execwatchd.kernel.c_source import directory
 from execwatchd.kernel.options import Options
-from execwatchd.kernel.sources import directory
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from execwatchd.control.values import Action
 from execwatchd.errors import Failure
-from execwatchd.kernel import generation, layout, sources
+from execwatchd.kernel import c_source, generation, layout
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.hooks import Hooks
 from execwatchd.kernel.libbpf import program_info
@@ -62,7 +62,7 @@ def fill(new: Generation) -> None:
 
 def start(manager: Manager, options: Options = DEFAULT) -> Hooks:
     hooks = Hooks(manager)
-    hooks.start(manager.handed(), sources.directory(), options, fill)
+    hooks.start(manager.handed(), c_source.directory(), options, fill)
     return hooks
 
 
@@ -241,7 +241,7 @@ def test_a_new_one_that_cannot_be_filled_leaves_the_old_one(manager: Manager) ->
         if new.number > 1:
             raise Failure("no")
 
-    hooks.start(manager.handed(), sources.directory(), OTHER, refuse)
+    hooks.start(manager.handed(), c_source.directory(), OTHER, refuse)
     assert ids(hooks) == before
     assert numbers(manager) == {"1"}
     die(hooks)

@@ -63,7 +63,7 @@ def test_the_two_are_enough_to_load_and_attach_and_none_to_go_on() -> None:
     """Sources are read while it is root: the user may not read a checkout of root's."""
     said = run(
         """
-from execwatchd.kernel import sources
+from execwatchd.kernel import c_source
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.ledger import Page
 files = sources.read()

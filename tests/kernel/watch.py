@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Self
 
 from execwatchd.control.values import Action
+from execwatchd.kernel.c_source import directory
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.layout import NO_ID, Flag
 from execwatchd.kernel.ledger import Page
 from execwatchd.kernel.libbpf import Pointer
 from execwatchd.kernel.loader import FAILURE_TRACEPOINTS
 from execwatchd.kernel.options import MIB, Options
-from execwatchd.kernel.sources import directory
 from execwatchd.stream.decode import Decoder, Record
 
 DEFAULT = Options(ring_size=8 * MIB)

@@ -57,7 +57,7 @@ def test_what_pip_installs_finds_its_program_for_the_kernel(tmp_path: Path) -> N
     script = f"""
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
-from execwatchd.kernel.sources import directory
+from execwatchd.kernel.c_source import directory
 print(directory())
 """
     shown = subprocess.run((sys.executable, "-I", "-c", script), capture_output=True, text=True, check=True)

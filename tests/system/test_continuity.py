@@ -150,6 +150,22 @@ def test_upgrade_of_the_same_layout_takes_over_without_compiling(watching: Box, 
     assert [line.partition(":")[0] for line in said] == ["attached", "took over the attached program"]
 
 
+@pytest.mark.parametrize("changed", ["bpf/kernel/include/linux/kconfig.h", "kernel/offsets.py"])
+def test_upgrade_of_anything_that_the_program_is_made_of_reaches_the_kernel(
+    changed: str, watching: Box, storm: Storm
+) -> None:
+    count = 2_000
+    comment = "// another version" if changed.endswith(".h") else "# another version"
+    running = storm.start("made-of", count, pause_us=200)
+    watching.shell(f"echo '{comment}' >>/usr/lib/execwatchd/execwatchd/{changed}")
+    watching.systemctl("restart", "execwatchd")
+    assert running.wait() == 0
+    assert at_rest(watching)["Lost"] == 0
+    assert set(arrived(watching, "made-of")) == set(range(count))
+    entries = watching.journal("-u", "execwatchd", f"MESSAGE_ID={Kind.LAYOUT_CHANGED.value}")
+    assert len(entries) == 1
+
+
 def test_stalled_journal_loses_only_what_is_counted(boot: Boot, storm: Storm) -> None:
     box = boot(ONLY_STORM + SMALL_RING)
     box.systemctl("start", "execwatchd")

@@ -10,7 +10,7 @@ import pytest
 
 from execwatchd.control.values import Action
 from execwatchd.kernel import buckets, layout, ledger, users
-from execwatchd.kernel.sources import directory
+from execwatchd.kernel.c_source import directory
 
 _FLAG = re.compile(r"(?:HAS|TRUNCATED|CGROUP|CWD)_[A-Z_]+")
 _MEMBERS = [field.partition(":")[::2] for field in layout.SCHEMA.split()]

@@ -15,9 +15,8 @@ def directory() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / "bpf"
 
 
-def read() -> dict[str, bytes]:
-    """Every file by its path below `directory()`. Raises OSError."""
-    top = directory()
+def read(top: Path) -> dict[str, bytes]:
+    """Every file by its path below `top`. Raises OSError."""
     return {str(path.relative_to(top)): path.read_bytes() for path in sorted(top.rglob("*.[ch]"))}
 
 
