@@ -6,8 +6,8 @@ import sys
 import time
 
 from execwatchd.arguments import parser
-from execwatchd.control import config
-from execwatchd.errors import EXIT_FAILURE, Failure
+from execwatchd.policy import configuration
+from execwatchd.shared.errors import EXIT_FAILURE, Failure
 
 # The unit restarts at once, for after a crash every moment fills the ring; but what can't start would keep
 # a processor busy compiling.
@@ -19,11 +19,11 @@ def main() -> int:
     arguments = parser().parse_args()
     try:
         if arguments.check_config:
-            files = config.load().files
+            files = _read_configuration().files
             print(f"{len(files)} configuration files, no error")
             return 0
         if arguments.print_config:
-            print(config.render(config.load()), end="")
+            print(configuration.render(_read_configuration()), end="")
             return 0
         from execwatchd import start  # noqa: PLC0415  needs systemd and libbpf, which the above does not
 
@@ -35,6 +35,12 @@ def main() -> int:
         return failure.code
     except KeyboardInterrupt:
         return 130
+
+
+def _read_configuration() -> configuration.Config:
+    from execwatchd.policy import reader  # noqa: PLC0415  it brings pydantic, which the daemon does without
+
+    return reader.configuration()
 
 
 if __name__ == "__main__":

@@ -8,31 +8,29 @@ import signal
 import time
 from pathlib import Path
 
-from execwatchd import apart
-from execwatchd.control import accepted
-from execwatchd.control import config as configuration
-from execwatchd.control.accepted import Found
-from execwatchd.control.bus import BusService
-from execwatchd.control.config import Config
-from execwatchd.control.errors import ConfigError, ControlError
-from execwatchd.control.state import StateStore
-from execwatchd.control.table import MessageTable
-from execwatchd.errors import EXIT_CONFIG, Failure
+from execwatchd.bus.service import BusService
 from execwatchd.kernel import options as kernel_options
 from execwatchd.kernel.generation import Generation
-from execwatchd.kernel.hooks import Hooks
 from execwatchd.kernel.options import Options
-from execwatchd.kinds import Kind, entry
+from execwatchd.kernel.takeover import Hooks
 from execwatchd.metrics import MetricsFile, render
-from execwatchd.notify import ServiceManager
-from execwatchd.stream import ends
-from execwatchd.stream import entry as journal_entry
+from execwatchd.policy import last_good
+from execwatchd.policy.configuration import Config
+from execwatchd.policy.last_good import StartFiles
+from execwatchd.policy.state import StateStore
+from execwatchd.policy.table import MessageTable
+from execwatchd.redaction.redactor import Redactor
+from execwatchd.service_manager import ServiceManager
+from execwatchd.shared import forked
+from execwatchd.shared.errors import EXIT_CONFIG, ChangeError, ConfigError, Failure
+from execwatchd.shared.message_ids import Kind, entry
+from execwatchd.stream import end_entry
+from execwatchd.stream import exec_entry as journal_entry
 from execwatchd.stream.decode import Record
 from execwatchd.stream.drain import Drain
-from execwatchd.stream.journal import Journal
+from execwatchd.stream.journal_socket import Journal
 from execwatchd.stream.losses import Losses
 from execwatchd.stream.outbox import Outbox
-from execwatchd.stream.redact import Redactor
 from execwatchd.stream.storms import Storms
 from execwatchd.stream.writable import Writable
 
@@ -52,17 +50,17 @@ class Daemon:
         journal: Journal,
         outbox: Outbox,
         config: Config,
-        found: Found,
+        files: StartFiles,
         *,
         foreground: bool,
     ) -> None:
-        """`config`: what was chosen of `found`."""
+        """`config`: what was chosen of `files`."""
         self._manager = manager
         self._writable = Writable(journal)
         self._outbox = outbox
         self._config = config
         self._foreground = foreground
-        self._state = StateStore(state_file("state.json"), found.state)
+        self._state = StateStore(state_file("state.json"), files.state)
         self._table: MessageTable
         self.hooks = Hooks(manager)
         self._ended = asyncio.Event()
@@ -71,7 +69,7 @@ class Daemon:
         self._passes = -1
         self._started = time.time()
         self._metrics = MetricsFile(self._numbers)
-        self._metrics.inherit(found.last.settings.metrics_file if found.last else "")
+        self._metrics.inherit(files.last.settings.metrics_file if files.last else "")
 
     def attach(self, stored: dict[str, int], directory: Path) -> None:
         """Take over, or load and attach, while the capabilities for it are there. Raises Failure."""
@@ -86,7 +84,7 @@ class Daemon:
             exits=settings.exits,
         )
         self.hooks.start(stored, directory, options, self._fill)
-        accepted.keep(state_file("configuration.json"), self._config)
+        last_good.keep(state_file("configuration.json"), self._config)
         per_second = _STALL_RATE * (os.cpu_count() or 1) * _RECORD
         log.info(
             "the ring of %d KiB holds %.1f s of %d execs a second on each of %d CPUs",
@@ -100,7 +98,7 @@ class Daemon:
         self._table = MessageTable(generation.users, self._state)
         try:
             self._table.apply_settings(self._config)
-        except ControlError as error:
+        except ChangeError as error:
             raise Failure(str(error), "correct the configuration", EXIT_CONFIG) from None
 
     def check_access(self) -> None:
@@ -227,10 +225,10 @@ class Daemon:
             await self._reload_wanted.wait()
             self._reload_wanted.clear()
             try:
-                self._adopt(await apart.wait(configuration.load))
+                self._adopt(await forked.wait(_read_configuration))
                 log.info("configuration reloaded")
-            except (ConfigError, ControlError) as error:
-                accepted.reject(error)
+            except (ConfigError, ChangeError) as error:
+                last_good.reject(error)
             except Failure as failure:
                 log.error("configuration not reloaded, the old one stays: %s", failure)  # noqa: TRY400
             except Exception:  # it must not be the last reload
@@ -240,8 +238,8 @@ class Daemon:
     def _adopt(self, config: Config) -> None:
         self._table.apply_settings(config)
         self._redact(config)
-        accepted.warn_of_restart(self._config, config)
-        accepted.keep(state_file("configuration.json"), config)
+        last_good.warn_of_restart(self._config, config)
+        last_good.keep(state_file("configuration.json"), config)
         self._config = config
         self._metrics.use(config.settings.metrics_file)
 
@@ -254,13 +252,19 @@ class Daemon:
 
     def _print(self, record: Record) -> None:
         try:
-            print((ends if record.end else journal_entry).message(record), flush=True)
+            print((end_entry if record.end else journal_entry).message(record), flush=True)
         except OSError:  # whoever read it has gone
             self._ended.set()
 
     def _flush(self) -> None:
         if not self._outbox.flush():
             self._writable.wait(self._flush)
+
+
+def _read_configuration() -> Config:
+    from execwatchd.policy import reader  # noqa: PLC0415  it brings pydantic, which ends with the process
+
+    return reader.configuration()
 
 
 def state_file(name: str) -> Path | None:

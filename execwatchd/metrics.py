@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from execwatchd import __version__
-from execwatchd.control.status import Status
+from execwatchd.shared.counters import Status
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import os
 import pwd
 from collections.abc import Collection
 
-from execwatchd.errors import Failure
+from execwatchd.shared.errors import Failure
 
 CAP_PERFMON, CAP_BPF = 38, 39
 _LAST = 63

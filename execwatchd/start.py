@@ -9,13 +9,14 @@ import logging
 import os
 import sys
 
-from execwatchd import apart, privileges
-from execwatchd.control import accepted
+from execwatchd import privileges
 from execwatchd.daemon import Daemon, state_file
-from execwatchd.errors import Failure
 from execwatchd.kernel import c_source
-from execwatchd.notify import ServiceManager
-from execwatchd.stream.journal import Journal
+from execwatchd.policy.last_good import StartFiles
+from execwatchd.service_manager import ServiceManager
+from execwatchd.shared import forked
+from execwatchd.shared.errors import Failure
+from execwatchd.stream.journal_socket import Journal
 from execwatchd.stream.outbox import LogHandler, Outbox
 
 log = logging.getLogger(__name__)
@@ -37,27 +38,32 @@ def run(*, foreground: bool) -> int:
     _log_to(outbox, foreground=foreground)
     stored = manager.stored()
     if foreground:  # the user that we become may not read a checkout of root's later
-        importlib.import_module("execwatchd.control.model")
-    found = apart.call(lambda: accepted.find(state_file("configuration.json"), state_file("state.json")))
-    config = found.choose(taking_over=bool(stored))
+        importlib.import_module("execwatchd.policy.reader")
+    files = forked.call(_read_files)
+    config = files.choose(taking_over=bool(stored))
     as_root = foreground and os.geteuid() == 0
-    files = (
-        c_source.read(c_source.directory()) if as_root else {}
-    )  # the user that we become may not read a checkout of root's
+    # the user that we become may not read a checkout of root's
+    sources = c_source.read(c_source.directory()) if as_root else {}
     if as_root:
         log.info("running as user %s", privileges.become_user())
-    with c_source.unpacked(files) if as_root else contextlib.nullcontext(c_source.directory()) as directory:
+    with c_source.unpacked(sources) if as_root else contextlib.nullcontext(c_source.directory()) as directory:
         if not stored and not privileges.have_both():
             raise Failure(
                 "not permitted to load BPF programs", "run it as root, or with CAP_BPF and CAP_PERFMON"
             )
-        daemon = Daemon(manager, journal, outbox, config, found, foreground=foreground)
+        daemon = Daemon(manager, journal, outbox, config, files, foreground=foreground)
         daemon.attach(stored, directory)
     privileges.drop()
     daemon.check_access()
     gc.collect()
     gc.freeze()  # what is there now stays: no later collection needs to look at it
     return asyncio.run(daemon.serve(has_journal=has_journal))
+
+
+def _read_files() -> StartFiles:
+    from execwatchd.policy import reader  # noqa: PLC0415  it brings pydantic, which ends with the process
+
+    return reader.at_start(state_file("configuration.json"), state_file("state.json"))
 
 
 def _log_to(outbox: Outbox, *, foreground: bool) -> None:

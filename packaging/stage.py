@@ -84,7 +84,7 @@ def _sources(prefix: str, vendored: Collection[str]) -> Iterator[tuple[Path, str
     yield bus / "org.execwatch1.conf", f"{policies}/system.d/org.execwatch1.conf"
     # polkit before 124 reads /usr/share only
     yield bus / "org.execwatch1.policy", "/usr/share/polkit-1/actions/org.execwatch1.policy"
-    yield ROOT / "execwatchd/control/org.execwatch1.xml", f"{share}/dbus-1/interfaces/org.execwatch1.xml"
+    yield ROOT / "execwatchd/bus/org.execwatch1.xml", f"{share}/dbus-1/interfaces/org.execwatch1.xml"
     yield ROOT / "LICENSE", f"{share}/doc/execwatchd/LICENSE"
     yield from _documentation(share)
 

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 
 from execwatchd.ctl.cli import parse
 from execwatchd.ctl.ports import EXIT_INTERRUPTED, Journal, Manager, Source, Tools
-from execwatchd.ctl.terminal import console, printable
-from execwatchd.errors import Failure
+from execwatchd.ctl.view.terminal import console, printable
+from execwatchd.shared.errors import Failure
 
 
 def main(arguments: Sequence[str] | None = None, tools: Tools | None = None) -> int:
@@ -45,13 +45,13 @@ def _tools() -> Tools:
 
 
 def _manager() -> AbstractContextManager[Manager]:
-    from execwatchd.ctl.bus import connect  # noqa: PLC0415
+    from execwatchd.ctl.daemon.client import connect  # noqa: PLC0415
 
     return connect()
 
 
 def _journal(source: Source) -> AbstractContextManager[Journal]:
-    from execwatchd.ctl.journal import open_journal  # noqa: PLC0415
+    from execwatchd.ctl.journal.systemd_journal import open_journal  # noqa: PLC0415
 
     return open_journal(source, hangup=sys.stdout.fileno())
 

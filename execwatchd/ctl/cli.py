@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from execwatchd import __version__
-from execwatchd.ctl import log, manage, status, top, when
+from execwatchd.ctl.commands import log, rules, status, top
+from execwatchd.ctl.journal import times
+from execwatchd.ctl.journal.tally import GROUPINGS
 from execwatchd.ctl.ports import Tools
-from execwatchd.ctl.tally import GROUPINGS
-from execwatchd.errors import EXIT_USAGE, Failure
+from execwatchd.shared.errors import EXIT_USAGE, Failure
 
 _EXAMPLES = """\
 examples:
@@ -119,7 +120,7 @@ def _status(commands: _Commands) -> None:
 
 
 def _set(commands: _Commands) -> None:
-    command = _command(commands, manage.set_message, "set", "set a user's message")
+    command = _command(commands, rules.set_message, "set", "set a user's message")
     _user(command)
     text = "at most 63 bytes of UTF-8 without control characters"
     command.add_argument("message", metavar="MESSAGE", help=text)
@@ -127,23 +128,23 @@ def _set(commands: _Commands) -> None:
 
 def _unset(commands: _Commands) -> None:
     text = "forget a user's message; a configured one counts again"
-    _user(_command(commands, manage.unset_message, "unset", text))
+    _user(_command(commands, rules.unset_message, "unset", text))
 
 
 def _list(commands: _Commands) -> None:
     text = "list users' messages, actions and limits, and where they come from"
-    _json(_command(commands, manage.show_list, "list", text))
+    _json(_command(commands, rules.show_list, "list", text))
 
 
 def _action(commands: _Commands) -> None:
-    command = _command(commands, manage.set_action, "action", "record a user's executions, or ignore them")
+    command = _command(commands, rules.set_action, "action", "record a user's executions, or ignore them")
     _user(command)
     choices = "record", "ignore", "default"
     command.add_argument("action", choices=choices, help="default forgets what was set for the user")
 
 
 def _limit(commands: _Commands) -> None:
-    command = _command(commands, manage.set_limit, "limit", "record at most so many of a user's executions")
+    command = _command(commands, rules.set_limit, "limit", "record at most so many of a user's executions")
     _user(command)
     text = "a rate as 200/s; off: no limit; default: forget what was set for the user"
     command.add_argument("limit", metavar="LIMIT", help=text)
@@ -151,7 +152,7 @@ def _limit(commands: _Commands) -> None:
 
 def _default(commands: _Commands) -> None:
     text = "show or set what users without a message or an action of their own get"
-    command = _command(commands, manage.default, "default", text)
+    command = _command(commands, rules.default, "default", text)
     command.add_argument("--message", metavar="TEXT", help="the message")
     command.add_argument("--action", choices=("record", "ignore"), help="whether they are recorded")
     _json(command)
@@ -216,7 +217,7 @@ def _source(add: _Add) -> None:
 
 def _span(text: str) -> int:
     try:
-        return when.span(text)
+        return times.span(text)
     except (ValueError, OverflowError):
         raise ArgumentTypeError(f"not a length of time: {text}") from None
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from execwatchd.ctl.terminal import Console
+from execwatchd.ctl.view.terminal import Console
 
 EXIT_UNREACHABLE = 3  # as `systemctl status` has it for a unit that does not run
 EXIT_UNHEALTHY = 4

@@ -3,7 +3,7 @@
 
 import pwd
 
-from execwatchd.errors import Failure
+from execwatchd.shared.errors import Failure
 
 LAST_UID = 2**32 - 2  # 4294967295 is "no UID" (chown(2), -1)
 

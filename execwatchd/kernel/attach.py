@@ -8,9 +8,9 @@ import platform
 import struct
 from pathlib import Path
 
-from execwatchd.errors import Failure
 from execwatchd.kernel import libbpf
 from execwatchd.kernel.loader import EXIT_TRACEPOINTS, FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
+from execwatchd.shared.errors import Failure
 
 _PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241, "riscv64": 241, "ppc64le": 319, "s390x": 331}
 _PERF_TYPE_TRACEPOINT = 2

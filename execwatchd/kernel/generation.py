@@ -14,16 +14,16 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from execwatchd.control.status import Counters
-from execwatchd.errors import Failure
 from execwatchd.kernel import attach, layout, libbpf, loader
 from execwatchd.kernel.buckets import Buckets
 from execwatchd.kernel.counting import Counting
+from execwatchd.kernel.descriptor_store import Store
 from execwatchd.kernel.digest import digest
 from execwatchd.kernel.ledger import Ledger, Page
 from execwatchd.kernel.options import Options
-from execwatchd.kernel.users import UserMap
-from execwatchd.notify import Store
+from execwatchd.kernel.rules_map import UserMap
+from execwatchd.shared.counters import Counters
+from execwatchd.shared.errors import Failure
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from execwatchd.errors import Failure
 from execwatchd.kernel import offsets
 from execwatchd.kernel.options import Options
+from execwatchd.shared.errors import Failure
 
 MAPS = ("config", "defaults", "counters", "output", "ledger", "buckets", "more_buckets", "told")
 EXIT_MAPS = ("running",)

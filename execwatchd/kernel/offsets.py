@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from execwatchd.errors import Failure
 from execwatchd.kernel.btf import Btf
+from execwatchd.shared.errors import Failure
 
 _REQUIRED = (
     "task_struct.tgid",

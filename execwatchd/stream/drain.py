@@ -11,11 +11,11 @@ from collections.abc import Callable
 from time import monotonic
 
 from execwatchd.kernel.libbpf import Pointer
+from execwatchd.redaction.redactor import Redactor
 from execwatchd.stream.decode import MalformedError, Record
 from execwatchd.stream.encoder import Encoder
 from execwatchd.stream.outbox import Outbox
-from execwatchd.stream.redact import Redactor
-from execwatchd.stream.source import Source, Sources
+from execwatchd.stream.ring import Source, Sources
 
 log = logging.getLogger(__name__)
 

@@ -3,17 +3,17 @@
 
 Most execs differ from an earlier one in a dozen numbers only, or in these and their arguments. Such a one is
 put together right from its bytes, with the rest as it was then. All others are taken apart first (decode.py),
-and written field by field (entry.py, ends.py), which gives the same datagram.
+and written field by field (exec_entry.py, end_entry.py), which gives the same datagram.
 """
 
 import sys
 from functools import lru_cache
 
 from execwatchd.kernel import layout
-from execwatchd.stream import ends, entry
-from execwatchd.stream.decode import Decoder, Record
-from execwatchd.stream.quoting import utf8
-from execwatchd.stream.redact import Redactor
+from execwatchd.redaction.redactor import Redactor
+from execwatchd.shared.quoting import utf8
+from execwatchd.stream import end_entry, exec_entry
+from execwatchd.stream.decode import REDACTED, Decoder, Record
 
 _numbers = layout.members(
     "filename_len", "interp_len", "cgroup_len", "timestamp", "argv_len", "cwd_len", "ancestors_len",
@@ -82,7 +82,7 @@ class Encoder:
         if nspid or exec_id_len or ancestors_len or cwd_flags:
             cwd_end = end + cwd_len
             ancestors_end = cwd_end + ancestors_len
-            extras = entry.extras(
+            extras = exec_entry.extras(
                 pid,
                 nspid,
                 cwd_flags,
@@ -90,18 +90,27 @@ class Encoder:
                 ancestors=data[cwd_end:ancestors_end],
                 identity=data[ancestors_end : ancestors_end + exec_id_len],
             )
-        return entry.USUAL % (
+        return exec_entry.USUAL % (
             pid, introduction, cmdline, remark, pid, ppid, timestamp, cmdline, argc, argv, extras, common,
         )  # fmt: skip
 
     def _long_way(self, data: bytes) -> bytes:
         record = self.record(data)
-        return ends.encode(record) if record.end else entry.encode(record)
+        return end_entry.encode(record) if record.end else exec_entry.encode(record)
 
     def record(self, data: bytes) -> Record:
         """Without its secrets. Raises MalformedError."""
         record = self._decode(data)
-        return self._redact(record) if self._redact else record
+        return redacted(record, self._redact) if self._redact else record
+
+
+def redacted(record: Record, redactor: Redactor) -> Record:
+    """The same record if it has no secrets."""
+    argv = record.argv
+    if not redactor.suspects(argv):
+        return record
+    clean = redactor.clean(argv)
+    return record if clean == argv else record._replace(argv=clean, flags=record.flags | REDACTED)
 
 
 _decode = Decoder()
@@ -111,6 +120,11 @@ _decode = Decoder()
 def _common(known: bytes) -> tuple[bytes, bytes, bytes, int] | None:
     """What an entry gets by these parts of its record, and flags of its cwd; None: it is no usual one."""
     record = _decode(known[:_COMMON] + bytes(_SIZE - _COMMON) + known[_COMMON:])
-    if not entry.is_usual(record):
+    if not exec_entry.is_usual(record):
         return None
-    return entry.introduction(record), entry.remark(record), entry.common(record), record.flags & _CWD_FLAGS
+    return (
+        exec_entry.introduction(record),
+        exec_entry.remark(record),
+        exec_entry.common(record),
+        record.flags & _CWD_FLAGS,
+    )

@@ -4,10 +4,10 @@
 import time
 from collections.abc import Callable
 
-from execwatchd.kinds import Kind
-from execwatchd.stream import entry
+from execwatchd.shared.message_ids import Kind
+from execwatchd.stream import journal_fields
 from execwatchd.stream.outbox import Outbox
-from execwatchd.stream.source import Sources
+from execwatchd.stream.ring import Sources
 
 _EVERY = 30.0  # s, while the ring never gets empty
 
@@ -68,4 +68,4 @@ class Losses:
 
 def _entry(count: int, text: str) -> bytes:
     fields: dict[str, str | int] = {"MESSAGE_ID": Kind.EVENTS_LOST.value, "EXECWATCH_LOST": count}
-    return entry.log_entry(4, text, fields)
+    return journal_fields.log_entry(4, text, fields)

@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from execwatchd.stream import entry
+from execwatchd.stream import journal_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,8 @@ class Outbox:
             self._waiting.popleft()
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
-            self.post(entry.log_entry(4, f"{dropped} log lines dropped while the journal stalled", {}))
+            text = f"{dropped} log lines dropped while the journal stalled"
+            self.post(journal_fields.log_entry(4, text, {}))
             return not self._waiting
         return True
 
@@ -69,4 +70,4 @@ class LogHandler(logging.Handler):
         """Queued, never waited for."""
         priority = next((p for level, p in _PRIORITIES if record.levelno >= level), 7)
         fields = {**getattr(record, "journal", {}), "CODE_FUNC": record.funcName or "", "LOGGER": record.name}
-        self._outbox.post(entry.log_entry(priority, self.format(record), fields))
+        self._outbox.post(journal_fields.log_entry(priority, self.format(record), fields))

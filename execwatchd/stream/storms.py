@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Told
-from execwatchd.kinds import Kind
-from execwatchd.stream import entry
+from execwatchd.shared.message_ids import Kind
+from execwatchd.stream import journal_fields
 from execwatchd.stream.outbox import Outbox
 
 _EVERY = 10.0  # s between two entries of a storm, and what must be quiet for its end
@@ -215,4 +215,4 @@ def _entry(uid: int, told: Told) -> bytes:
     }
     if uid != SHARED:
         fields["EXECWATCH_UID"] = uid
-    return entry.log_entry(_PRIORITIES[told.kind], text, fields)
+    return journal_fields.log_entry(_PRIORITIES[told.kind], text, fields)

@@ -4,7 +4,7 @@
 import asyncio
 from collections.abc import Callable
 
-from execwatchd.stream.journal import Journal
+from execwatchd.stream.journal_socket import Journal
 
 _RETRY = 1.0  # s, between attempts to reach a journal that is gone
 _LOOK = 0.01  # s

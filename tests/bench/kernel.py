@@ -6,9 +6,9 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from execwatchd.control.values import Action
 from execwatchd.kernel.libbpf import program_info
 from execwatchd.kernel.options import Options
+from execwatchd.shared.rules import Action
 from tests.bench.figures import Figure
 from tests.bench.programs import Programs
 from tests.bench.usage import bpf_statistics

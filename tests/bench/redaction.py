@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
 
+from execwatchd.redaction.redactor import Redactor
 from execwatchd.stream.decode import Decoder
-from execwatchd.stream.encoder import Encoder
-from execwatchd.stream.redact import Redactor
+from execwatchd.stream.encoder import Encoder, redacted
 from tests.bench.figures import Figure
 from tests.fakes.records import pack, values
 
@@ -69,8 +69,8 @@ def run() -> list[Figure]:
             taken = [per_call(lambda: encode(next(datas))) for _ in range(ROUNDS)]  # noqa: B023
             figures.append(Figure(f"{name}: {key}", taken, "µs"))
         for key, redact in redactors.items():
-            taken = [per_call(lambda: redact(record)) for _ in range(ROUNDS)]  # noqa: B023
+            taken = [per_call(lambda: redacted(record, redact)) for _ in range(ROUNDS)]  # noqa: B023
             figures.append(Figure(f"{name}: redact = {key}", taken, "µs"))
     records = cycle([decode(pack(values(argv=argv))) for argv in at_random()])
-    taken = [per_call(lambda: redactors["true"](next(records))) for _ in range(ROUNDS)]
+    taken = [per_call(lambda: redacted(next(records), redactors["true"])) for _ in range(ROUNDS)]
     return [*figures, Figure("4 KiB, at random: redact = true", taken, "µs")]

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from execwatchd.stream.decode import Decoder
-from execwatchd.stream.entry import encode
+from execwatchd.stream.exec_entry import encode
 from tests.bench.boxed import UNIT, forget, settle
 from tests.bench.figures import Figure
 from tests.bench.programs import Programs

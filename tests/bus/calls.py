@@ -7,10 +7,10 @@ from dbus_next.message import Message
 from dbus_next.signature import Variant
 from hypothesis import strategies as st
 
-from execwatchd.control.connection import MAX_BODY
-from execwatchd.control.manager import METHODS, PROPERTIES
-from execwatchd.control.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE, ROUTES
-from execwatchd.control.values import check_action, check_limit, check_message, check_uid
+from execwatchd.bus.connection import MAX_BODY
+from execwatchd.bus.manager import METHODS, PROPERTIES
+from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE, ROUTES
+from execwatchd.shared.rules import check_action, check_limit, check_message, check_uid
 from tests.bus.harness import DBUS_ERROR, OWN_ERROR
 
 OK = "ok"

@@ -18,13 +18,12 @@ from dbus_next.constants import MessageFlag, MessageType, NameFlag, RequestNameR
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
-from execwatchd.control.authority import POLKIT
-from execwatchd.control.bus import BusService
-from execwatchd.control.config import Config
-from execwatchd.control.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE
-from execwatchd.control.state import StateStore
-from execwatchd.control.table import MessageTable
-from tests.fakes.control import FakeMap, FakeStatus
+from execwatchd.bus.authority import POLKIT
+from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE
+from execwatchd.bus.service import BusService
+from execwatchd.policy.configuration import Config
+from execwatchd.policy.table import MessageTable
+from tests.fakes.control import FakeMap, FakeStatus, state_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 POLICY = REPOSITORY / "packaging/dbus/org.execwatch1.conf"
@@ -265,7 +264,7 @@ class Rig:
         self.kernel = FakeMap(64)
         self.status = FakeStatus()
         self.state = directory / "state.json"
-        self.table = MessageTable(self.kernel, StateStore(self.state))
+        self.table = MessageTable(self.kernel, state_store(self.state))
         self.service = BusService(self.table, self.status, address=bus.address)
         self._clients: list[Client] = []
         self._polkits: list[Polkit] = []

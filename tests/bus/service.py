@@ -13,11 +13,10 @@ import signal
 import sys
 from pathlib import Path
 
-from execwatchd.control.bus import BusService
-from execwatchd.control.config import Config
-from execwatchd.control.state import StateStore
-from execwatchd.control.table import MessageTable
-from tests.fakes.control import FakeMap, FakeStatus
+from execwatchd.bus.service import BusService
+from execwatchd.policy.configuration import Config
+from execwatchd.policy.table import MessageTable
+from tests.fakes.control import FakeMap, FakeStatus, state_store
 
 
 def memory() -> int:
@@ -36,7 +35,7 @@ def report(kernel: FakeMap) -> None:
 
 async def main(address: str, state: str, capacity: str) -> None:
     kernel = FakeMap(int(capacity))
-    table = MessageTable(kernel, StateStore(Path(state)))
+    table = MessageTable(kernel, state_store(Path(state)))
     table.apply_settings(Config())
     service = BusService(table, FakeStatus(), address=address)
     ended = asyncio.Event()

@@ -9,11 +9,11 @@ import pytest
 from dbus_next.constants import MessageFlag
 from dbus_next.message import Message
 
-from execwatchd.control.authority import MANAGE, MAX_QUESTIONS_PER_UID, READ
-from execwatchd.control.config import Config
-from execwatchd.control.door import MAX_CALLS_PER_CLIENT, MAX_CALLS_PER_UID
-from execwatchd.control.routes import INTERFACE, NAME, PATH
-from execwatchd.control.settings import Settings
+from execwatchd.bus.authority import MANAGE, MAX_QUESTIONS_PER_UID, READ
+from execwatchd.bus.dispatch import MAX_CALLS_PER_CLIENT, MAX_CALLS_PER_UID
+from execwatchd.bus.routes import INTERFACE, NAME, PATH
+from execwatchd.policy.configuration import Config
+from execwatchd.policy.settings import Settings
 from tests.bus.harness import (
     ALICE,
     BOB,

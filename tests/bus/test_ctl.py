@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
-from execwatchd.control import model
-from execwatchd.control.config import Config
-from execwatchd.control.values import Action
 from execwatchd.ctl.ports import EXIT_UNHEALTHY, EXIT_UNREACHABLE
+from execwatchd.policy import validate
+from execwatchd.policy.configuration import Config
+from execwatchd.shared.rules import Action
 from tests.bus.harness import ALICE, BOB, REPOSITORY, PrivateBus, serving
 
 FILE = Path("/etc/execwatchd/execwatchd.toml")
@@ -60,7 +60,7 @@ async def test_what_root_sets_is_what_the_kernel_gets(bus: PrivateBus, directory
 
 
 async def test_list_says_where_each_comes_from(bus: PrivateBus, directory: Path) -> None:
-    settings = model.settings({"messages": {"0": "root", "501": "file"}})
+    settings = validate.settings({"messages": {"0": "root", "501": "file"}})
     origins: dict[tuple[str | int, ...], Path] = {("messages", uid): FILE for uid in (0, 501)}
     async with serving(bus, directory, Config(settings, origins, (FILE,))):
         await ctl(bus, "set", "501", "state")

@@ -11,8 +11,8 @@ from dbus_next.constants import MessageFlag
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
-from execwatchd.control.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE
-from execwatchd.control.status import Counters
+from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE
+from execwatchd.shared.counters import Counters
 from tests.bus.harness import ALICE, DBUS_ERROR, OWN_ERROR, CallError, PrivateBus, serving
 
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"

@@ -12,13 +12,13 @@ from dbus_next.message import Message
 from dbus_next.signature import Variant
 
 from execwatchd import __version__
-from execwatchd.control.config import Config
-from execwatchd.control.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE, XML
-from execwatchd.control.settings import Settings
-from execwatchd.control.state import StateStore
-from execwatchd.control.values import Action
-from execwatchd.kinds import Kind
+from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE, XML
+from execwatchd.policy.configuration import Config
+from execwatchd.policy.settings import Settings
+from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.rules import Action
 from tests.bus.harness import ALICE, DBUS_ERROR, OWN_ERROR, PrivateBus, serving, until
+from tests.fakes.control import state_store
 
 FILE = Path("/etc/execwatchd/execwatchd.toml")
 MACHINE_ID = Path("/etc/machine-id").read_text().strip()
@@ -31,7 +31,7 @@ async def test_a_message_comes_and_goes(bus: PrivateBus, directory: Path) -> Non
         assert await root.call("SetMessage", "us", 501, "Hi user 501!") is None
         assert await root.call("GetMessage", "u", 501) == "Hi user 501!"
         assert rig.kernel.content == {501: (b"Hi user 501!", Action.RECORD)}
-        assert StateStore(rig.state).state.messages == {501: "Hi user 501!"}
+        assert state_store(rig.state).state.messages == {501: "Hi user 501!"}
         assert await root.call("ListMessages") == [[501, "Hi user 501!", "record", "state"]]
         await root.call("RemoveMessage", "u", 501)
         assert await root.call("GetMessage", "u", 501) == "Hello World"
@@ -61,10 +61,10 @@ async def test_limits(bus: PrivateBus, directory: Path) -> None:
             [33, "Hello World", "record", "state"],
         ]
         assert rig.kernel.content[33] == (b"Hello World", Action.RECORD, 20)
-        assert StateStore(rig.state).state.limits == {33: "20/s"}
+        assert state_store(rig.state).state.limits == {33: "20/s"}
         await root.call("SetLimit", "us", 33, "default")
         assert await root.call("ListLimits") == [[7, "off"]]
-        assert StateStore(rig.state).state.limits == {}
+        assert state_store(rig.state).state.limits == {}
         await until(lambda: len(alice.heard) == 2)
         assert alice.heard == [("MessageChanged", [33])] * 2
 

@@ -13,16 +13,16 @@ import pytest
 from dbus_next.constants import RequestNameReply
 from dbus_next.errors import DBusError
 
-from execwatchd.control import bus as control_bus
-from execwatchd.control import connection
-from execwatchd.control.bus import BusService
-from execwatchd.control.connection import Connection, Disconnected
-from execwatchd.control.routes import NAME, SIGNATURES
-from execwatchd.control.state import StateStore
-from execwatchd.control.table import MessageTable
-from execwatchd.errors import Failure
+from execwatchd.bus import connection
+from execwatchd.bus import service as control_bus
+from execwatchd.bus.connection import Connection, Disconnected
+from execwatchd.bus.routes import NAME, SIGNATURES
+from execwatchd.bus.service import BusService
+from execwatchd.policy.state import StateStore
+from execwatchd.policy.table import MessageTable
+from execwatchd.shared.errors import Failure
 from tests.bus.harness import ALICE, POLICY, PrivateBus, serving, until
-from tests.fakes.control import FakeMap, FakeStatus
+from tests.fakes.control import FakeMap, FakeStatus, state_store
 
 
 def service(address: str) -> BusService:
@@ -154,7 +154,7 @@ async def test_a_bus_that_goes_during_a_save(
         await until(lambda: rig.service.connected)
         with pytest.raises((OSError, EOFError)):
             await call
-        assert StateStore(rig.state).state.messages == {5: "x"}
+        assert state_store(rig.state).state.messages == {5: "x"}
         assert rig.kernel.content == {5: (b"x", "record")}
 
 

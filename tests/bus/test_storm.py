@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from execwatchd.control.routes import INTERFACE, PATH
-from execwatchd.control.state import StateStore
+from execwatchd.bus.routes import INTERFACE, PATH
 from tests.bus.calls import CALLS, DENIED, OK, Made, expected
 from tests.bus.harness import ALICE, BOB, OWN_ERROR, REPOSITORY, CallError, Client, PrivateBus, callers
+from tests.fakes.control import state_store
 
 CAPACITY = 16
 BATCHES, CALLS_EACH = 200, 50
@@ -152,7 +152,7 @@ def test_ten_thousand_calls(bus: PrivateBus, service: Service) -> None:
     assert report["users"] == {str(uid): row[:2] for uid, row in in_effect.items()}
     assert report["tasks"] == IDLE_TASKS
     assert memory[-1] - memory[0] < 1024, memory
-    loaded = StateStore(service.state).state
+    loaded = state_store(service.state).state
     assert {*loaded.messages, *loaded.actions, *loaded.limits} == set(in_effect)
     loud = [line for line in service.log().splitlines() if not line.startswith("INFO ")]
     assert len(loud) <= 5, loud

@@ -3,10 +3,13 @@
 
 import errno
 from collections.abc import Callable
+from pathlib import Path
 
-from execwatchd.control.errors import TableFull
-from execwatchd.control.status import Counters
-from execwatchd.control.values import Action
+from execwatchd.policy import reader
+from execwatchd.policy.state import StateStore
+from execwatchd.shared.counters import Counters
+from execwatchd.shared.errors import TableFull
+from execwatchd.shared.rules import Action
 
 Value = tuple[bytes, Action] | tuple[bytes, Action, int]  # the limit where there is one
 Write = tuple[object, ...]
@@ -82,3 +85,8 @@ class Recorder:
 
     def default_changed(self, name: str, value: str) -> None:
         self.told.append((name, value))
+
+
+def state_store(path: Path | None) -> StateStore:
+    """As the daemon has it at its start."""
+    return StateStore(path, reader.state(path))

@@ -8,8 +8,8 @@ from typing import Any
 
 from execwatchd.ctl.__main__ import main
 from execwatchd.ctl.ports import Clause, Entry, Memory, Query, Row, Source, Tools
-from execwatchd.ctl.terminal import Console
-from execwatchd.kinds import Kind
+from execwatchd.ctl.view.terminal import Console
+from execwatchd.shared.message_ids import Kind
 
 BOOT = "0123456789abcdef0123456789abcdef"
 UNIT = b"execwatchd.service"

@@ -6,11 +6,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from execwatchd.control.status import Counters
 from execwatchd.kernel import layout
 from execwatchd.kernel.ledger import Ledger, Page
 from execwatchd.kernel.libbpf import SampleCallback
-from execwatchd.stream.source import Ring
+from execwatchd.shared.counters import Counters
+from execwatchd.stream.ring import Ring
 
 _HEADER = 8  # of each record in a ring
 

@@ -4,10 +4,10 @@
 import sys
 
 from execwatchd import privileges
-from execwatchd.errors import Failure
 from execwatchd.kernel import attach, loader
 from execwatchd.kernel.c_source import directory
 from execwatchd.kernel.options import Options
+from execwatchd.shared.errors import Failure
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from execwatchd.kernel.layout import Flag
 from execwatchd.stream.decode import Record
-from execwatchd.stream.entry import encode
+from execwatchd.stream.exec_entry import encode
 from tests.fakes.native import fields
 from tests.kernel.watch import Helper, Runner, Watch
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.control.values import Action
 from execwatchd.kernel import counting
 from execwatchd.kernel.layout import Flag
 from execwatchd.kernel.options import Options
+from execwatchd.shared.rules import Action
 from execwatchd.stream.decode import Record
 from tests.kernel.watch import DEFAULT, Runner, Watch, linux, watching
 

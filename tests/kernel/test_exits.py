@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.control.values import Action
 from execwatchd.kernel import attach, layout
 from execwatchd.kernel.libbpf import Map
+from execwatchd.shared.rules import Action
 from execwatchd.stream.decode import Decoder, Record
-from execwatchd.stream.native import string
+from execwatchd.stream.journal_fields import string
 from tests.kernel.conftest import built
 from tests.kernel.test_counters import UID, emptied, run, skipped
 from tests.kernel.watch import DEFAULT, Runner, Watch, linux, watching

@@ -12,10 +12,10 @@ import pytest
 
 from execwatchd.kernel import layout
 from execwatchd.kernel.generation import Generation
-from execwatchd.kernel.hooks import Hooks
 from execwatchd.kernel.libbpf import Map, Pointer
+from execwatchd.kernel.takeover import Hooks
 from execwatchd.stream.decode import Decoder, Record
-from tests.kernel.test_hooks import Manager, die, duplicates, start
+from tests.kernel.test_takeover import Manager, die, duplicates, start
 from tests.kernel.watch import DEFAULT
 
 EXITS = replace(DEFAULT, exits=True)

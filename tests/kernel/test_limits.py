@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.control.values import Action
 from execwatchd.kernel import layout
 from execwatchd.kernel.buckets import SHARED, Bucket, Told
 from execwatchd.kernel.c_source import directory
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.ledger import Page
 from execwatchd.kernel.libbpf import Map
+from execwatchd.shared.rules import Action
 from tests.kernel.test_counters import UID, by, emptied, run
 from tests.kernel.watch import DEFAULT, NoStore, Runner, Watch
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.errors import Failure
 from execwatchd.kernel import attach, libbpf, loader, offsets
 from execwatchd.kernel.c_source import directory
 from execwatchd.kernel.layout import scratch_size
 from execwatchd.kernel.loader import EXIT_TRACEPOINTS, FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
 from execwatchd.kernel.options import MIB, Options
+from execwatchd.shared.errors import Failure
 from tests.kernel.watch import CGROUPS
 
 COMBINATIONS = [

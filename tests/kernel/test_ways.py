@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.control.values import Action
 from execwatchd.kernel.layout import NO_ID, Flag
+from execwatchd.shared.rules import Action
 from execwatchd.stream.decode import Record
 from tests.kernel.watch import CGROUPS, HAS, Helper, Runner, Watch, after, as_dict, before, comm_of
 

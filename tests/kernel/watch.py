@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from execwatchd.control.values import Action
 from execwatchd.kernel.c_source import directory
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.layout import NO_ID, Flag
@@ -21,6 +20,7 @@ from execwatchd.kernel.ledger import Page
 from execwatchd.kernel.libbpf import Pointer
 from execwatchd.kernel.loader import FAILURE_TRACEPOINTS
 from execwatchd.kernel.options import MIB, Options
+from execwatchd.shared.rules import Action
 from execwatchd.stream.decode import Decoder, Record
 
 DEFAULT = Options(ring_size=8 * MIB)

@@ -79,5 +79,5 @@ def test_a_wheel_has_the_code_and_the_program_and_nothing_else(tmp_path: Path) -
     (wheel,) = tmp_path.glob("execwatchd-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"execwatchd"}
-    assert {"execwatchd/bpf/execwatch.c", "execwatchd/control/org.execwatch1.xml"} <= set(names)
+    assert {"execwatchd/bpf/execwatch.c", "execwatchd/bus/org.execwatch1.xml"} <= set(names)
     assert not [name for name in names if name.endswith((".service", ".conf", ".catalog"))]

@@ -14,13 +14,13 @@ from xml.etree import ElementTree
 import pytest
 
 from execwatchd import arguments
-from execwatchd.control.settings import Settings
 from execwatchd.ctl import cli
-from execwatchd.ctl.events import NUMBERS, TEXTS
+from execwatchd.ctl.journal.events import NUMBERS, TEXTS
 from execwatchd.kernel import layout
-from execwatchd.stream import ends
+from execwatchd.policy.settings import Settings
+from execwatchd.stream import end_entry
 from execwatchd.stream.decode import Decoder
-from execwatchd.stream.entry import encode
+from execwatchd.stream.exec_entry import encode
 from tests.fakes.records import pack, values
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -122,7 +122,7 @@ Member = tuple[str, str, tuple[str, ...]]
 
 
 def members_of_the_interface() -> set[Member]:
-    root = ElementTree.parse(REPOSITORY / "execwatchd/control/org.execwatch1.xml").getroot()
+    root = ElementTree.parse(REPOSITORY / "execwatchd/bus/org.execwatch1.xml").getroot()
     (manager,) = [one for one in root if one.get("name") == "org.execwatch1.Manager"]
     return {_member(element) for element in manager}
 
@@ -153,7 +153,7 @@ def test_members_of_the_bus_interface() -> None:
 
 
 def test_errors_of_the_bus_interface() -> None:
-    text = (REPOSITORY / "execwatchd/control/org.execwatch1.xml").read_text()
+    text = (REPOSITORY / "execwatchd/bus/org.execwatch1.xml").read_text()
     named = set(re.findall(r"org\.(?:execwatch1|freedesktop\.DBus)\.Error\.\w+", text))
     assert {item.removeprefix("Li ") for item in items("org.execwatch1.5", "ERRORS")} == named
 
@@ -193,6 +193,6 @@ def test_journal_fields_that_the_daemon_writes_are_documented() -> None:
     entries = [encode(decoded(pack(values(**record)))) for record in records]
     for status in (0, 9):
         end = decoded(pack(values(**full | {"end": layout.END.pack(1, 2, status, 0)})))
-        entries.append(ends.encode(end))
+        entries.append(end_entry.encode(end))
     written = set(re.findall(rb"^EXECWATCH_([A-Z_]+)", b"\n".join(entries), re.MULTILINE))
     assert {name.decode() for name in written} == {*NUMBERS, *TEXTS} - SUMS

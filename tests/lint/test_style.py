@@ -18,11 +18,11 @@ LICENCES = {"LICENSE", "Apache-2.0"}
 # Which modules may import a library, so that one place knows its habits and traps.
 BOUNDARIES = {
     "bcc": {"execwatchd/kernel/loader.py"},
-    "dbus_next": {"execwatchd/control/wire.py", "execwatchd/ctl/bus.py"},
-    "pydantic": {"execwatchd/control/model.py"},
-    "pydantic_core": {"execwatchd/control/model.py"},
-    "re2": {"execwatchd/stream/search.py"},
-    "systemd": {"execwatchd/notify.py", "execwatchd/ctl/reader.py"},
+    "dbus_next": {"execwatchd/bus/wire.py", "execwatchd/ctl/daemon/client.py"},
+    "pydantic": {"execwatchd/policy/validate.py"},
+    "pydantic_core": {"execwatchd/policy/validate.py"},
+    "re2": {"execwatchd/redaction/search.py"},
+    "systemd": {"execwatchd/service_manager.py", "execwatchd/ctl/journal/reader.py"},
 }
 
 

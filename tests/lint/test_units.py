@@ -12,10 +12,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from execwatchd.control import model
-from execwatchd.control.settings import Settings
-from execwatchd.errors import EXIT_CONFIG
-from execwatchd.kinds import Kind
+from execwatchd.policy import validate
+from execwatchd.policy.settings import Settings
+from execwatchd.shared.errors import EXIT_CONFIG
+from execwatchd.shared.message_ids import Kind
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 UNITS = REPOSITORY / "contrib/systemd"
@@ -98,17 +98,17 @@ def test_journald_takes_the_catalogue(tmp_path: Path) -> None:
 
 
 def test_the_shipped_configuration_changes_nothing() -> None:
-    assert model.settings(tomllib.loads(CONFIG)) == Settings()
+    assert validate.settings(tomllib.loads(CONFIG)) == Settings()
 
 
 def test_the_shipped_configuration_shows_each_default() -> None:
     shown = tomllib.loads(re.sub(r"^#(?=[a-z0-9_]+ = )", "", CONFIG, flags=re.MULTILINE))
-    settings = model.settings(shown)
+    settings = validate.settings(shown)
     assert shown.keys() == {one.name for one in fields(Settings)}
     assert settings == Settings(ring_size=4 << 20, **EXAMPLES)
 
 
-@pytest.mark.parametrize("pattern", ["packaging/dbus/*", "execwatchd/control/*.xml"])
+@pytest.mark.parametrize("pattern", ["packaging/dbus/*", "execwatchd/bus/*.xml"])
 def test_xml_is_well_formed(pattern: str) -> None:
     found = list(REPOSITORY.glob(pattern))
     assert found

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from execwatchd.ctl.__main__ import main
-from execwatchd.ctl.journal import open_journal
+from execwatchd.ctl.journal.systemd_journal import open_journal
 from execwatchd.ctl.ports import Query, Source, Tools
-from execwatchd.ctl.terminal import Console
-from execwatchd.kinds import Kind
+from execwatchd.ctl.view.terminal import Console
+from execwatchd.shared.message_ids import Kind
 from tests.fakes.ctl import EPOCH, FakeManager
 from tests.system.harness import wait_until
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from execwatchd.kernel.loader import MAPS
-from execwatchd.kinds import Kind
+from execwatchd.shared.message_ids import Kind
 from tests.conftest import OUR_PROGRAMS
 from tests.system import storm as storms
 from tests.system.harness import Boot, Box, wait_until

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from execwatchd.kinds import Kind
+from execwatchd.shared.message_ids import Kind
 from tests.system.harness import BOX, Boot, Box, Result, wait_until
 
 UNIT = "execwatchd.service"

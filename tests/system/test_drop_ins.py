@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The drop-ins that are not enabled by default, enabled as their comments say."""
 
-from execwatchd.kinds import Kind
+from execwatchd.shared.message_ids import Kind
 from tests.system.harness import Boot, Box, wait_until
 
 UNIT = "execwatchd.service"

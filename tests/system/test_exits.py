@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.kinds import Kind
+from execwatchd.shared.message_ids import Kind
 from tests.system import storm as storms
 from tests.system.harness import Boot, Box
 from tests.system.storm import ONLY_STORM, Storm, at_rest

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.kinds import Kind
+from execwatchd.shared.message_ids import Kind
 from tests.system import storm as storms
 from tests.system.harness import Boot, Box, Entry, wait_until
 from tests.system.storm import UID, Storm, at_rest, counters

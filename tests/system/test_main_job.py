@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from execwatchd.kinds import Kind
+from execwatchd.shared.message_ids import Kind
 from tests.conftest import our_programs, programs_of
 from tests.system.harness import CGROUPS, Boot, Box, Entry, wait_until
 from tests.system.storm import at_rest

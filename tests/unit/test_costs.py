@@ -15,10 +15,10 @@ import pytest
 
 from execwatchd.kernel.layout import Flag
 from execwatchd.kernel.ledger import Ledger
+from execwatchd.redaction.redactor import Redactor
+from execwatchd.shared.quoting import utf8
 from execwatchd.stream.drain import Reader
 from execwatchd.stream.outbox import Outbox
-from execwatchd.stream.quoting import utf8
-from execwatchd.stream.redact import Redactor
 from tests.fakes.kernel import FakeSource
 from tests.fakes.records import Value, pack, values
 from tests.unit.test_quoting import TOO_MANY, joined

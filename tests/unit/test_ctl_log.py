@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from execwatchd.ctl.ports import Entry, Source
-from execwatchd.ctl.terminal import width
-from execwatchd.kinds import Kind
-from execwatchd.stream import quoting
+from execwatchd.ctl.view.terminal import width
+from execwatchd.shared import quoting
+from execwatchd.shared.message_ids import Kind
 from tests.fakes.ctl import BOOT, EPOCH, FakeJournal, Rig, end_entry, entry, exec_entry, failed_entry
 
 NASTY = b"\x1b[2J\n\xff\xe2\x80\xae"
@@ -306,7 +306,7 @@ PIPED = """
 import sys
 from execwatchd.ctl.__main__ import main
 from execwatchd.ctl.ports import Tools
-from execwatchd.ctl.terminal import console
+from execwatchd.ctl.view.terminal import console
 from tests.fakes.ctl import FakeJournal, exec_entry
 from contextlib import nullcontext
 journal = FakeJournal([exec_entry(pid, b"x" * 100) for pid in range(20000)])

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from execwatchd.ctl.memory import resident
+from execwatchd.ctl.commands.status import Report, as_json, lines, size
+from execwatchd.ctl.daemon.memory import resident
 from execwatchd.ctl.ports import EXIT_UNHEALTHY, Memory
-from execwatchd.ctl.status import Report, as_json, lines, size
 from tests.fakes.ctl import EPOCH, PROPERTIES, FakeManager, Rig
 
 MIB = 1 << 20

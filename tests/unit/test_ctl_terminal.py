@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwatchd.ctl.terminal import Console, console, cut, pad, printable, width, word
+from execwatchd.ctl.view.terminal import Console, console, cut, pad, printable, width, word
 
 BYTES = st.binary(max_size=60) | st.text(max_size=30).map(lambda text: text.encode("utf-8", "surrogatepass"))
 

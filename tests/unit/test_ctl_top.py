@@ -22,14 +22,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execwatchd.ctl import tally, top, topview
+from execwatchd.ctl.commands import top
+from execwatchd.ctl.journal import tally
+from execwatchd.ctl.journal.tally import GROUPINGS, OTHERS, Tally
 from execwatchd.ctl.ports import Entry
-from execwatchd.ctl.screen import Screen
-from execwatchd.ctl.tally import GROUPINGS, OTHERS, Tally
-from execwatchd.ctl.terminal import Console, width
-from execwatchd.ctl.topview import View
-from execwatchd.errors import Failure
-from execwatchd.kinds import Kind
+from execwatchd.ctl.view import top_screen
+from execwatchd.ctl.view.screen import Screen
+from execwatchd.ctl.view.terminal import Console, width
+from execwatchd.ctl.view.top_screen import View
+from execwatchd.shared.errors import Failure
+from execwatchd.shared.message_ids import Kind
 from tests.fakes.ctl import EPOCH, FakeJournal, Rig, entry, exec_entry, failed_entry
 
 SECOND = 1_000_000
@@ -61,7 +63,12 @@ def counted(*entries: Entry, span: int = SECOND) -> Tally:
 def groups(of: Tally, by: str) -> list[tuple[str, int, int, str | None]]:
     other = "user" if by == "command" else "command"
     return [
-        (topview.name(one.who, by), one.execs, one.failed, one.mostly and topview.name(one.mostly, other))
+        (
+            top_screen.name(one.who, by),
+            one.execs,
+            one.failed,
+            one.mostly and top_screen.name(one.mostly, other),
+        )
         for one in of.groups(by)
     ]
 
@@ -127,7 +134,7 @@ def test_names_are_no_longer_than_the_daemon_writes_them() -> None:
 
 def test_a_snapshot() -> None:
     view = View(counted(*HOUR, *TOLD), "user", last=19, seconds=5)
-    assert list(topview.snapshot(view, Console(io.StringIO()))) == [
+    assert list(top_screen.snapshot(view, Console(io.StringIO()))) == [
         "by user  1.0/s  12 lost  7 held back  5 execs  1 failed",
         "RATE/s   EXECS TREND                USER       COMMAND",
         "   0.6       3  ▄█                  root       ls",
@@ -166,14 +173,14 @@ def test_a_snapshot() -> None:
 )
 def test_a_screen_of_few_columns(columns: int, lines: list[str]) -> None:
     view = View(counted(*HOUR, *TOLD), "unit", last=3, note="sampled")
-    assert topview.screen(view, Console(io.StringIO()), columns, 6) == lines
+    assert top_screen.screen(view, Console(io.StringIO()), columns, 6) == lines
 
 
 def test_nothing_that_an_attacker_chose_is_written_raw() -> None:
     name = "\x1b[2J\x9b\u202e".encode() + b"\r\n\xff"
     made = exec_entry(1, b"x", at=1, NEW_COMM=name, UNIT=name)
     for by in GROUPINGS:
-        lines = list(topview.snapshot(View(counted(made), by, last=19), Console(io.StringIO())))
+        lines = list(top_screen.snapshot(View(counted(made), by, last=19), Console(io.StringIO())))
         assert all(line.isprintable() for line in lines)
         assert r"\033[2J\302\233\342\200\256\015\012\377" in lines[2]
 
@@ -184,7 +191,7 @@ class Ascii(io.StringIO):
 
 def test_a_terminal_without_block_characters() -> None:
     view = View(counted(*HOUR), "command", last=19, seconds=5)
-    lines = list(topview.snapshot(view, Console(Ascii())))
+    lines = list(top_screen.snapshot(view, Console(Ascii())))
     assert "".join(lines).isascii()
     assert lines[2].split() == ["0.6", "3", "###", "ls", "root"]
 
@@ -202,7 +209,7 @@ FIELDS = st.binary(max_size=20).filter(lambda raw: b"\0" not in raw)
 def test_nothing_leaves_the_screen(names: list[bytes], columns: int, rows: int, by: str) -> None:
     made = [exec_entry(1, b"x", at=1, NEW_COMM=name, UNIT=name, USER_UNIT=name) for name in names]
     view = View(counted(*made, *TOLD), by, last=3, note="sampled")
-    lines = topview.screen(view, Console(io.StringIO()), columns, rows)
+    lines = top_screen.screen(view, Console(io.StringIO()), columns, rows)
     assert len(lines) == rows
     assert all(line.isprintable() and width(line) <= columns for line in lines)
 
@@ -504,7 +511,7 @@ def test_a_new_size_is_looked_at_at_once(terminal: Terminal) -> None:
 
 SCRIPT = """
 import sys
-from execwatchd.ctl.screen import Screen
+from execwatchd.ctl.view.screen import Screen
 with Screen(0, sys.stdout) as screen:
     screen.draw(["here"])
     while screen.wait(60) not in (None, "q"):
@@ -577,7 +584,7 @@ def test_suspended_it_can_be_ended(terminal: Terminal) -> None:
 
 BOTH = """
 import os, signal, sys
-from execwatchd.ctl.screen import Screen
+from execwatchd.ctl.view.screen import Screen
 with Screen(0, sys.stdout) as screen:
     os.kill(os.getpid(), signal.SIGTSTP)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwatchd.ctl.when import parse
-from execwatchd.errors import EXIT_USAGE, Failure
+from execwatchd.ctl.journal.times import parse
+from execwatchd.shared.errors import EXIT_USAGE, Failure
 
 NOW = datetime(2024, 6, 15, 12, 30, 45, tzinfo=UTC).timestamp()
 

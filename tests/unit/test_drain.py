@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execwatchd.redaction.redactor import Redactor
 from execwatchd.stream import drain
-from execwatchd.stream.decode import Record
 from execwatchd.stream.drain import PAUSE, Drain, Reader
 from execwatchd.stream.outbox import Outbox
-from execwatchd.stream.redact import Redactor
 from tests.fakes.kernel import FakeJournal, FakeSource, FakeSources, KilledError
 from tests.fakes.native import fields
 from tests.fakes.records import pack, values
@@ -96,9 +95,9 @@ class TestReader:
         monkeypatch.setattr(drain, "monotonic", lambda: clock[0])
 
         class Slow(Redactor):
-            def __call__(self, record: Record) -> Record:
+            def clean(self, argv: bytes) -> bytes:
                 clock[0] += 0.004
-                return record
+                return argv
 
         source, journal = FakeSource(), FakeJournal()
         source.exec(*map(record, range(100)))

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from execwatchd.kernel import layout
 from execwatchd.kernel.layout import ANCESTOR, EXEC_ID, Flag
-from execwatchd.stream import encoder, ends, entry
+from execwatchd.redaction.redactor import Redactor
+from execwatchd.stream import encoder, end_entry, exec_entry
 from execwatchd.stream.decode import Decoder, MalformedError, Record
-from execwatchd.stream.encoder import Encoder
-from execwatchd.stream.redact import Redactor
+from execwatchd.stream.encoder import Encoder, redacted
 from tests.fakes.native import fields
 from tests.fakes.records import Value, pack, values
 
@@ -38,8 +38,8 @@ CHANGED = st.fixed_dictionaries(
 
 def by_parts(data: bytes, redact: Redactor | None = None) -> bytes:
     record = Decoder()(data)
-    record = redact(record) if redact else record
-    return ends.encode(record) if record.end else entry.encode(record)
+    record = redacted(record, redact) if redact else record
+    return end_entry.encode(record) if record.end else exec_entry.encode(record)
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def long_ways(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
         gone.append(record)
         return encode_it(record)
 
-    encode_it = entry.encode
+    encode_it = exec_entry.encode
     encoder._common.cache_clear()
-    monkeypatch.setattr(entry, "encode", encode)
+    monkeypatch.setattr(exec_entry, "encode", encode)
     return gone
 
 

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from execwatchd.control.authority import MANAGE, READ
-from execwatchd.control.manager import METHODS, PROPERTIES, SIGNALS
-from execwatchd.control.routes import INTERFACE, NAME, PATH, ROUTES, XML
+from execwatchd.bus.authority import MANAGE, READ
+from execwatchd.bus.manager import METHODS, PROPERTIES, SIGNALS
+from execwatchd.bus.routes import INTERFACE, NAME, PATH, ROUTES, XML
 
 PACKAGING = Path(__file__).resolve().parents[2] / "packaging/dbus"
 NODE = ElementTree.fromstring(XML)

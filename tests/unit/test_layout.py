@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.control.values import Action
-from execwatchd.kernel import buckets, layout, ledger, users
+from execwatchd.kernel import buckets, layout, ledger, rules_map
 from execwatchd.kernel.c_source import directory
+from execwatchd.shared.rules import Action
 
 _FLAG = re.compile(r"(?:HAS|TRUNCATED|CGROUP|CWD)_[A-Z_]+")
 _MEMBERS = [field.partition(":")[::2] for field in layout.SCHEMA.split()]
@@ -111,8 +111,8 @@ def test_the_user_map(header: Header) -> None:
         layout.USER.size,
         layout.MESSAGE_SIZE,
         layout.MESSAGE_SIZE + 4,
-        users._ACTIONS.index(Action.RECORD),
-        users._ACTIONS.index(Action.IGNORE),
+        rules_map._ACTIONS.index(Action.RECORD),
+        rules_map._ACTIONS.index(Action.IGNORE),
     ]
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import pytest
 
-from execwatchd.kinds import Kind
+from execwatchd.shared.message_ids import Kind
 from execwatchd.stream.losses import Losses
 from execwatchd.stream.outbox import Outbox
 from tests.fakes.kernel import FakeJournal, FakeSource, FakeSources, KilledError

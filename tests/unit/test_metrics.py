@@ -10,8 +10,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
 from execwatchd import __version__
-from execwatchd.control.status import Counters
 from execwatchd.metrics import MetricsFile, render
+from execwatchd.shared.counters import Counters
 
 
 class FakeStatus:

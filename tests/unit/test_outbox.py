@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from execwatchd.kinds import Kind, entry
+from execwatchd.shared.message_ids import Kind, entry
 from execwatchd.stream.outbox import LogHandler, Outbox
 from tests.fakes.kernel import FakeJournal
 from tests.fakes.native import fields

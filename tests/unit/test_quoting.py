@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from execwatchd.stream.quoting import escape, shell
+from execwatchd.shared.quoting import escape, shell
 
 BYTES = st.binary(max_size=24).map(lambda raw: raw.replace(b"\0", b""))
 SYNTAX = (

@@ -10,16 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execwatchd.kernel.layout import SCHEMA, Flag
-from execwatchd.stream import commands, patterns
-from execwatchd.stream.builtin import LINES, BuiltIn
+from execwatchd.redaction import commands, patterns
+from execwatchd.redaction.builtin import LINES, BuiltIn
+from execwatchd.redaction.redactor import Redactor, check
+from execwatchd.redaction.search import CALL, Regex, Work
 from execwatchd.stream.decode import Decoder, Record
-from execwatchd.stream.entry import encode, message
-from execwatchd.stream.redact import Redactor, check
-from execwatchd.stream.search import CALL, Regex, Work
+from execwatchd.stream.encoder import redacted
+from execwatchd.stream.exec_entry import encode, message
 from tests.fakes.native import fields
 from tests.fakes.records import Value, pack, values
 
 BUILT_IN = Redactor(["default"])
+
+
+def clean(record: Record) -> Record:
+    return redacted(record, BUILT_IN)
+
+
 RULES = BuiltIn()
 
 # The secrets in it are between «», as they might stand on a command line.
@@ -413,7 +420,7 @@ def test_a_secret(line: str) -> None:
         kept, _, last = last.partition("«".encode())
         secret, _, last = last.partition("»".encode())
         before, clean = before + kept + secret, clean + kept + b"***"
-    found = BUILT_IN(record(argv=before + last))
+    found = redacted(record(argv=before + last), BUILT_IN)
     assert found.argv == clean + last
     assert fields(encode(found))["EXECWATCH_REDACTED"] == b"1"
 
@@ -421,7 +428,7 @@ def test_a_secret(line: str) -> None:
 @pytest.mark.parametrize("line", lines(PLAIN))
 def test_no_secret(line: str) -> None:
     plain = record(argv=argv(line))
-    assert BUILT_IN(plain) is plain
+    assert clean(plain) is plain
     assert "EXECWATCH_REDACTED" not in fields(encode(plain))
 
 
@@ -441,7 +448,7 @@ ARGV = in_front_of([line.replace("«", "").replace("»", "") for line in lines(S
 @given(ARGV, st.booleans())
 def test_whatever_it_is(whole: bytes, cut: bool) -> None:
     before = whole[:-1] if cut else whole
-    found = BUILT_IN(record(argv=before))
+    found = clean(record(argv=before))
     assert found.argv.count(b"\0") == before.count(b"\0")
     assert len(found.argv) <= 4 * len(before)
     assert found.argv.split(b"\0")[0] == before.split(b"\0")[0] or b"***" in found.argv.split(b"\0")[0]
@@ -479,7 +486,7 @@ SECRET = st.text("abcXYZ019+/@%^~_", min_size=6, max_size=20).map(lambda text: f
 )
 def test_no_byte_of_it_is_in_the_entry(secret: bytes, form: bytes, before: bytes, after: bytes) -> None:
     planted = before + form % secret + b"\0" + after
-    entry = encode(BUILT_IN(record(argv=planted, argc=planted.count(b"\0"))))
+    entry = encode(clean(record(argv=planted, argc=planted.count(b"\0"))))
     assert secret not in entry
     assert b"Hi user 501!" in entry
 
@@ -490,7 +497,7 @@ def test_one_that_is_cut(line: str) -> None:
     whole = argv(line.replace("»", "") + "0123456789" * 2)
     start = whole.rindex("«".encode())
     before = whole.replace("«".encode(), b"")[: start + 8]
-    found = BUILT_IN(record(argv=before, flags=int(Flag.TRUNCATED_ARGV)))
+    found = clean(record(argv=before, flags=int(Flag.TRUNCATED_ARGV)))
     assert found.argv[start:] in (b"***", b"***'", b'***"')
 
 
@@ -527,7 +534,7 @@ def test_bytes(before: bytes, after: bytes) -> None:
     ],
 )
 def test_patterns_of_ones_own(own: list[str], before: bytes, after: bytes) -> None:
-    assert Redactor(own)(record(argv=before)).argv == after
+    assert redacted(record(argv=before), Redactor(own)).argv == after
 
 
 @pytest.mark.parametrize(
@@ -545,7 +552,7 @@ def test_a_bad_pattern(pattern: str, reason: str) -> None:
 
 
 def test_the_message_and_every_field() -> None:
-    found = BUILT_IN(record(argv=b"mysql\0-phunter2\0db\0", argc=3))
+    found = clean(record(argv=b"mysql\0-phunter2\0db\0", argc=3))
     assert message(found) == "37926 501 bash Hi user 501!: mysql '-p***' db"
     entry = fields(encode(found))
     assert entry["EXECWATCH_ARGV"] == b"mysql\0-p***\0db\0"
@@ -555,12 +562,12 @@ def test_the_message_and_every_field() -> None:
 
 def test_a_record_of_an_earlier_layout() -> None:
     earlier = SCHEMA.replace(" ancestors_len:I", "").replace(" session:I", "")
-    found = BUILT_IN(Decoder(earlier)(pack(values(argv=b"x\0--token=hunter2\0"), earlier)))
+    found = clean(Decoder(earlier)(pack(values(argv=b"x\0--token=hunter2\0"), earlier)))
     assert found.argv == b"x\0--token=***\0"
 
 
 def test_nothing_to_redact_with_is_no_redactor_at_all() -> None:
-    assert Redactor([])(record(argv=b"x\0--token=y\0")).argv == b"x\0--token=y\0"
+    assert redacted(record(argv=b"x\0--token=y\0"), Redactor([])).argv == b"x\0--token=y\0"
 
 
 class Counted:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.control.errors import Internal
-from execwatchd.control.state import State, StateStore
-from execwatchd.control.values import Action
-from execwatchd.kinds import Kind
+from execwatchd.policy.state import State, StateStore
+from execwatchd.shared.errors import NotChanged
+from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.rules import Action
+from tests.fakes.control import state_store
 
 STATE = State(
     default_message="",
@@ -29,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def save(path: Path | None, state: State) -> None:
-    asyncio.run(StateStore(path).save(state))
+    asyncio.run(state_store(path).save(state))
 
 
 def names(path: Path) -> list[str]:
@@ -37,9 +38,9 @@ def names(path: Path) -> list[str]:
 
 
 def test_what_is_saved_is_loaded(path: Path) -> None:
-    assert StateStore(path).state == State()
+    assert state_store(path).state == State()
     save(path, STATE)
-    assert StateStore(path).state == STATE
+    assert state_store(path).state == STATE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert names(path) == ["state.json"]
     assert json.loads(path.read_text())["messages"] == {"0": "root", "4294967294": "ü"}
@@ -68,7 +69,7 @@ def test_no_path_keeps_nothing() -> None:
 )
 def test_a_bad_file_is_set_aside(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     path.write_bytes(content)
-    assert StateStore(path).state == State()
+    assert state_store(path).state == State()
     (aside,) = names(path)
     assert aside.startswith("state.json.rejected-")
     assert (path.parent / aside).read_bytes() == content
@@ -83,14 +84,14 @@ def test_each_bad_file_is_kept(path: Path) -> None:
     contents = {b"one", b"two", b"three"}
     for content in contents:
         path.write_bytes(content)
-        StateStore(path)
+        state_store(path)
     assert {(path.parent / name).read_bytes() for name in names(path)} == contents
 
 
 def test_a_directory_in_its_place_is_set_aside(path: Path) -> None:
     path.mkdir()
     save(path, STATE)
-    assert StateStore(path).state == STATE
+    assert state_store(path).state == STATE
 
 
 def test_a_bad_file_that_cannot_be_renamed_is_not_overwritten(
@@ -99,12 +100,12 @@ def test_a_bad_file_that_cannot_be_renamed_is_not_overwritten(
     path.write_bytes(b"bad")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", _raise)
-        store = StateStore(path)
-        with pytest.raises(Internal):
+        store = state_store(path)
+        with pytest.raises(NotChanged):
             asyncio.run(store.save(STATE))
         assert path.read_bytes() == b"bad"
     asyncio.run(store.save(STATE))
-    assert StateStore(path).state == STATE
+    assert state_store(path).state == STATE
     assert len(names(path)) == 2
 
 
@@ -119,7 +120,7 @@ def test_a_failed_write_changes_nothing(
     save(path, State())
     before = path.read_bytes()
     monkeypatch.setattr(Path if call == "replace" else os, call, _raise)
-    with pytest.raises(Internal) as error:
+    with pytest.raises(NotChanged) as error:
         save(path, STATE)
     monkeypatch.undo()
     assert str(error.value) == "the change could not be saved, so it was not made: No space left on device"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Told
-from execwatchd.kinds import Kind
+from execwatchd.shared.message_ids import Kind
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.storms import Storms
 from tests.fakes.kernel import FakeJournal, KilledError

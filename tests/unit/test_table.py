@@ -10,21 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwatchd.control import model
-from execwatchd.control.config import Config
-from execwatchd.control.errors import ControlError, Internal, NoSuchMessage, TableFull
-from execwatchd.control.settings import keys
-from execwatchd.control.state import State, StateStore
-from execwatchd.control.table import MessageTable
-from execwatchd.control.values import Action, per_second
-from tests.fakes.control import FakeMap, Recorder
+from execwatchd.policy import validate
+from execwatchd.policy.configuration import Config
+from execwatchd.policy.settings import keys
+from execwatchd.policy.state import State, StateStore
+from execwatchd.policy.table import MessageTable
+from execwatchd.shared.errors import ChangeError, NoSuchMessage, NotChanged, TableFull
+from execwatchd.shared.rules import Action, per_second
+from tests.fakes.control import FakeMap, Recorder, state_store
 
 FILE = Path("/etc/execwatchd/execwatchd.toml")
 RECORD, IGNORE = Action.RECORD, Action.IGNORE
 
 
 def config(**values: Any) -> Config:
-    settings = model.settings(values)
+    settings = validate.settings(values)
     return Config(settings, dict.fromkeys(keys(asdict(settings)), FILE), (FILE,))
 
 
@@ -33,7 +33,7 @@ class Rig:
 
     def __init__(self, kernel: FakeMap | None = None, path: Path | None = None, **values: Any) -> None:
         self.kernel = kernel or FakeMap()
-        self.store = StateStore(path)
+        self.store = state_store(path)
         self.table = MessageTable(self.kernel, self.store)
         self.table.apply_settings(config(**values))
         self.heard = Recorder()
@@ -212,10 +212,10 @@ def test_a_refusal_by_the_kernel_changes_nothing(tmp_path: Path, nth: int) -> No
     rig.heard.told.clear()
     countdown = iter([False] * nth + [True])
     rig.kernel.refuse = lambda _: next(countdown, False)
-    with pytest.raises(Internal, match="Cannot allocate memory"):
+    with pytest.raises(NotChanged, match="Cannot allocate memory"):
         rig.table.apply_settings(config(messages={1: "ONE", 6: "six"}, default_message="new"))
     rig.kernel.refuse = lambda what: what[:2] == ("set", 1)
-    with pytest.raises(Internal, match="Cannot allocate memory"):
+    with pytest.raises(NotChanged, match="Cannot allocate memory"):
         rig.run(rig.table.set_message(1, "bus"))
     assert (rig.kernel.content, rig.kernel.fallback, rig.rows()) == (content, fallback, rows)
     assert (path.read_bytes(), rig.heard.told) == (file, [])
@@ -223,7 +223,7 @@ def test_a_refusal_by_the_kernel_changes_nothing(tmp_path: Path, nth: int) -> No
 
 def test_a_state_that_cannot_be_saved_changes_nothing(tmp_path: Path) -> None:
     rig = Rig(path=tmp_path / "gone" / "state.json")
-    with pytest.raises(Internal, match=r"^the change could not be saved, so it was not made: No such file"):
+    with pytest.raises(NotChanged, match=r"^the change could not be saved, so it was not made: No such file"):
         rig.run(rig.table.set_message(1, "x"))
     assert (rig.kernel.content, rig.rows(), rig.heard.told) == ({}, [], [])
 
@@ -286,7 +286,7 @@ async def _take(rig: Rig, steps: list[tuple[Any, ...]]) -> None:
     for name, *arguments in steps:
         before = {row.uid: row for row in rig.table.rows()}
         rig.heard.told.clear()
-        with contextlib.suppress(ControlError):
+        with contextlib.suppress(ChangeError):
             if name == "refuse":
                 countdown = iter([False] * arguments[0] + [True])
                 rig.kernel.refuse = lambda _, c=countdown: next(c, False)  # type: ignore[misc]

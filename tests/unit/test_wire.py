@@ -9,9 +9,9 @@ from dbus_next.signature import SignatureTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwatchd.control import wire
-from execwatchd.control.routes import INTERFACE, PATH, SIGNATURES
-from execwatchd.control.wire import Call, Header
+from execwatchd.bus import wire
+from execwatchd.bus.routes import INTERFACE, PATH, SIGNATURES
+from execwatchd.bus.wire import Call, Header
 
 PATH_FIELD, INTERFACE_FIELD, MEMBER_FIELD, SENDER_FIELD, SIGNATURE_FIELD = 1, 2, 3, 7, 8
 

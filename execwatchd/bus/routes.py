@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What there is to call: objects, interfaces, methods and properties, and errors for the rest."""
+
+from importlib.resources import files
+
+from execwatchd.bus.errors import (
+    PropertyReadOnly,
+    UnknownInterface,
+    UnknownMethod,
+    UnknownObject,
+    UnknownProperty,
+)
+from execwatchd.bus.manager import METHODS, PROPERTIES
+from execwatchd.bus.members import Method, Property
+from execwatchd.bus.wire import Call
+from execwatchd.shared.quoting import quoted
+
+NAME, PATH, INTERFACE = "org.execwatch1", "/org/execwatch1", "org.execwatch1.Manager"
+
+_DBUS = "org.freedesktop.DBus"
+INTROSPECTABLE_INTERFACE = f"{_DBUS}.Introspectable"
+PEER_INTERFACE = f"{_DBUS}.Peer"
+PROPERTIES_INTERFACE = f"{_DBUS}.Properties"
+
+# Interface → method → signatures of what it takes and what it returns.
+ROUTES = {
+    INTERFACE: {name: (method.signature, method.result) for name, method in METHODS.items()},
+    PROPERTIES_INTERFACE: {"Get": ("ss", "v"), "GetAll": ("s", "a{sv}"), "Set": ("ssv", "")},
+    INTROSPECTABLE_INTERFACE: {"Introspect": ("", "s")},
+    PEER_INTERFACE: {"Ping": ("", ""), "GetMachineId": ("", "s")},
+}
+SIGNATURES = frozenset(takes for methods in ROUTES.values() for takes, _ in methods.values())
+
+XML = (files(__package__) / "org.execwatch1.xml").read_text(encoding="utf-8")
+
+# The nodes above the object, each with its one child: tools walk the tree from the root.
+_PARENTS = {"/": "org", "/org": "execwatch1"}
+_PARENT_XML = f'{XML[: XML.index(">") + 1]}\n<node>\n  <node name="%s"/>\n</node>\n'
+
+
+def introspection(path: str) -> str:
+    """The XML of an object that there is."""
+    return XML if path == PATH else _PARENT_XML % _PARENTS[path]
+
+
+def interface_of(call: Call) -> str:
+    """The interface that a call goes to, by its member where it names none; raises Unknown…"""
+    offered = _offered(call.path)
+    if call.interface is None:
+        offered = [name for name in offered if call.member in ROUTES[name]] or [""]
+    elif call.interface not in offered:
+        raise UnknownInterface(f"the object {quoted(call.path)} has no interface {quoted(call.interface)}")
+    else:
+        offered = [call.interface]
+    if call.member not in ROUTES.get(offered[0], ()):
+        raise UnknownMethod(f"there is no method {quoted(call.member)} in {quoted(call.interface or 'any')}")
+    return offered[0]
+
+
+def _offered(path: str) -> list[str]:
+    if path == PATH:
+        return list(ROUTES)
+    if path in _PARENTS:
+        return [INTROSPECTABLE_INTERFACE, PEER_INTERFACE]
+    raise UnknownObject(f"there is no object {quoted(path)}")
+
+
+def check_properties_interface(interface: str) -> None:
+    """Raises UnknownInterface where it is none of the object's; the empty name means all of them."""
+    if interface and interface not in ROUTES:
+        raise UnknownInterface(f"the object {PATH} has no interface {quoted(interface)}")
+
+
+def property_of(interface: str, name: str) -> Property:
+    """Raises UnknownInterface or UnknownProperty."""
+    check_properties_interface(interface)
+    if interface not in (INTERFACE, "") or name not in PROPERTIES:
+        raise UnknownProperty(f"there is no property {quoted(name)} in {quoted(interface or 'any')}")
+    return PROPERTIES[name]
+
+
+def writing(interface: str, name: str) -> Method:
+    """What writes a property; raises UnknownInterface, UnknownProperty or PropertyReadOnly."""
+    write = property_of(interface, name).write
+    if write is None:
+        raise PropertyReadOnly(f"the property {name} is read-only")
+    return write

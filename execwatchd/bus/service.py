@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The service on the system bus: the name, the signals, and coming back after the bus went away."""
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+from execwatchd.bus import wire
+from execwatchd.bus.authority import Authority
+from execwatchd.bus.connection import BUS, Connection, Disconnected
+from execwatchd.bus.dispatch import Door
+from execwatchd.bus.manager import Manager
+from execwatchd.bus.refusals import Refusals
+from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE, SIGNATURES
+from execwatchd.bus.wire import ErrorReply
+from execwatchd.policy.table import MessageTable
+from execwatchd.shared.counters import Status
+from execwatchd.shared.errors import Failure
+
+log = logging.getLogger(__name__)
+
+_SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
+_SYSTEMD = (
+    "org.freedesktop.systemd1",
+    "/org/freedesktop/systemd1",
+    "org.freedesktop.systemd1.Manager",
+)
+_ASK_SECONDS = 2.0
+_DO_NOT_QUEUE = 4  # RequestName's flag; without ALLOW_REPLACEMENT nobody can take the name from us either
+_OWNED = (1, 4)  # RequestName: primary owner, already owner
+_FIRST_DELAY, _LAST_DELAY = 1.0, 30.0  # seconds between attempts to come back
+
+
+class BusService:
+    """Serves a table and a status on the system bus, or at `address`; make it inside the running loop."""
+
+    def __init__(self, table: MessageTable, status: Status, *, address: str | None = None) -> None:
+        self._table = table
+        self._status = status
+        self._address = address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
+        self._refusals = Refusals()
+        self._connection: Connection | None = None
+        self._door: Door | None = None
+        table.listeners.append(self)
+
+    @property
+    def refused(self) -> int:
+        """How many calls were refused for want of authorisation, or because too many were waiting."""
+        return self._refusals.count
+
+    @property
+    def connected(self) -> bool:
+        """Whether the service is on the bus under its name."""
+        return self._connection is not None and not self._connection.closed
+
+    async def start(self) -> bool:
+        """Takes the name; False if that is not possible now, and then `run` goes on trying.
+
+        Raises Failure if another process has the name.
+        """
+        try:
+            await self._connect()
+        except Disconnected as error:
+            log.warning("Not on D-Bus, messages cannot be changed at run time: %s", error)
+        return self.connected
+
+    async def run(self) -> None:
+        """For ever: notices the loss of the bus, and takes the name again when it is back."""
+        while True:
+            if self._connection is not None:
+                await self._connection.wait_closed()
+                log.warning("Lost the system bus; events go on")
+                await self._disconnect()
+            await self._reconnect()
+
+    async def stop(self) -> None:
+        """Leaves the bus; calls that still wait get no answer."""
+        if self in self._table.listeners:
+            self._table.listeners.remove(self)
+        self._refusals.sum_up()
+        self._refusals.close()
+        await self._disconnect()
+
+    async def is_unit_stopping(self) -> bool:
+        """Whether systemd ends our unit for good, and not to start it again; False if it can't be asked."""
+        connection = self._connection
+        if connection is None:
+            return False
+        try:
+            (unit,) = await connection.call((*_SYSTEMD, "GetUnitByPID"), "u", 0, seconds=_ASK_SECONDS)
+            job = await _get(connection, unit, "org.freedesktop.systemd1.Unit", "Job")
+            kind = await _get(connection, job[1], "org.freedesktop.systemd1.Job", "JobType")
+        except (ErrorReply, Disconnected, TimeoutError):
+            return False
+        return bool(kind == "stop")
+
+    def events_lost(self, count: int) -> None:
+        """Broadcasts that this many events were lost since the last time."""
+        self._emit("EventsLost", "t", count)
+
+    def attached_changed(self) -> None:
+        """Broadcasts `Attached` as the status has it now."""
+        self._emit_changed({"Attached": wire.variant("as", list(self._status.attached))})
+
+    def message_changed(self, uid: int) -> None:
+        """The table's listener: no text, for everybody hears a broadcast."""
+        self._emit("MessageChanged", "u", uid)
+
+    def default_changed(self, name: str, value: str) -> None:
+        """The table's listener: anybody may read the defaults."""
+        self._emit_changed({name: wire.variant("s", value)})
+
+    async def _reconnect(self) -> None:
+        delay = _FIRST_DELAY
+        reported = None
+        while self._connection is None:
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LAST_DELAY)
+            try:
+                await self._connect()
+            except (Disconnected, Failure) as error:
+                if str(error) != reported:
+                    log.warning("Still not on D-Bus: %s", error)
+                    reported = str(error)
+        log.info("On D-Bus as %s", NAME)
+
+    async def _connect(self) -> None:
+        connection = await Connection.open(self._address, SIGNATURES)
+        authority = Authority(connection)
+        manager = Manager(self._table, self._status, self._refusals, authority)
+        door = Door(connection, manager, authority, self._refusals)
+        try:
+            await _take_name(connection)
+        except BaseException:
+            await _leave(connection, door)
+            raise
+        self._connection, self._door = connection, door
+
+    async def _disconnect(self) -> None:
+        connection, door = self._connection, self._door
+        self._connection = self._door = None
+        if connection and door:
+            await _leave(connection, door)
+
+    def _emit(self, member: str, signature: str, *values: object) -> None:
+        if self._connection:
+            self._connection.emit(PATH, INTERFACE, member, signature, *values)
+
+    def _emit_changed(self, changed: dict[str, object]) -> None:
+        if self._connection:
+            values: tuple[object, ...] = (INTERFACE, changed, [])
+            self._connection.emit(PATH, PROPERTIES_INTERFACE, "PropertiesChanged", "sa{sv}as", *values)
+
+
+async def _get(connection: Connection, path: str, interface: str, name: str) -> Any:
+    where = (_SYSTEMD[0], path, PROPERTIES_INTERFACE, "Get")
+    (value,) = await connection.call(where, "ss", interface, name, seconds=_ASK_SECONDS)
+    return value.value
+
+
+async def _leave(connection: Connection, door: Door) -> None:
+    await connection.close()
+    await door.wait_empty()
+
+
+async def _take_name(connection: Connection) -> None:
+    try:
+        (answer,) = await connection.call((*BUS, "RequestName"), "su", NAME, _DO_NOT_QUEUE)
+    except ErrorReply as error:
+        raise Disconnected(f"the bus does not give us the name {NAME}: {error}") from None
+    except TimeoutError:
+        raise Disconnected("the bus does not answer") from None
+    if answer not in _OWNED:
+        raise Failure(f"another process owns {NAME} on the bus", "is execwatchd running already?")

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`execwatchctl status`: what the daemon does, and whether all is well with it."""
+
+import os
+import time
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from execwatchd.ctl.journal.events import dump
+from execwatchd.ctl.ports import EXIT_UNHEALTHY, Manager, Memory, Tools
+from execwatchd.ctl.view.terminal import Console, cut, word
+
+RING_FULL_PERCENT = 90  # so full that the next burst is lost
+
+_COUNTERS = "Seen", "Forwarded", "Ignored", "Lost", "Refused"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The daemon's properties now and `seconds` ago, its memory, and how many losses are tolerated."""
+
+    now: Mapping[str, Any]
+    before: Mapping[str, Any]
+    seconds: float
+    memory: Memory | None
+    max_lost: int | None = None
+
+    @property
+    def ring_percent(self) -> int:
+        """How full the ring is."""
+        return int(100 * self.now["RingFill"] / max(1, self.now["RingSize"]))
+
+    @property
+    def rate(self) -> float | None:
+        """Execs a second between the two samples, None where there was only one."""
+        if self.seconds <= 0:
+            return None
+        seen: int = self.now["Seen"] - self.before["Seen"]
+        return max(0, seen) / self.seconds
+
+    def average(self, now: float) -> float:
+        """Execs a second since the counters began; `now` is in seconds since the epoch."""
+        return float(self.now["Seen"] / max(1.0, now - self.now["Since"] / 1e6))
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the daemon isn't healthy; an old loss is none, unless losses are limited."""
+        lost, losing = self.now["Lost"], self.now["Lost"] - self.before["Lost"]
+        found = {
+            "nothing is attached": not self.now["Attached"],
+            f"the ring is {self.ring_percent} % full": self.ring_percent >= RING_FULL_PERCENT,
+            f"it is losing execs: {losing} in {self.seconds:.1f} s": losing > 0,
+            f"{lost} execs lost": self.max_lost is not None and lost > self.max_lost,
+        }
+        return [problem for problem, holds in found.items() if holds]
+
+
+def run(options: Namespace, tools: Tools) -> int:
+    """Print the status; 0 only if the daemon is healthy."""
+    with tools.manager() as manager:
+        report = _sampled(manager, options.interval, options.max_lost)
+    if options.json:
+        tools.console.line(dump(as_json(report, time.time())))
+    else:
+        for name, value in lines(report, time.time()):
+            line = cut(f"{name:>10}: {value}", tools.console.width or 2**16)
+            tools.console.line(_painted(line, name, report, tools.console))
+    return EXIT_UNHEALTHY if report.problems else 0
+
+
+def _sampled(manager: Manager, interval: float, max_lost: int | None) -> Report:
+    before, began = manager.properties(), time.monotonic()
+    if interval <= 0:
+        return Report(before, before, 0.0, manager.memory(), max_lost)
+    time.sleep(interval)
+    now, seconds = manager.properties(), time.monotonic() - began
+    return Report(now, before, seconds, manager.memory(), max_lost)
+
+
+def as_json(report: Report, now: float) -> dict[str, Any]:
+    """All of it under stable names: bytes, counts, execs a second, µs since the epoch."""
+    names = {"Since": "since", "RingSize": "ring_size", "RingFill": "ring_fill"}
+    values = {names.get(name, name.lower()): report.now[name] for name in ("Version", *names, *_COUNTERS)}
+    return {
+        "healthy": not report.problems,
+        "problems": report.problems,
+        "kernel": os.uname().release,
+        "attached": list(report.now["Attached"]),
+        "rate": report.rate,
+        "average_rate": report.average(now),
+        "memory": report.memory.used if report.memory else None,
+        **values,
+    }
+
+
+def lines(report: Report, now: float) -> list[tuple[str, str]]:
+    """The rows of the status: a name and what is to say."""
+    values = report.now
+    since = datetime.fromtimestamp(values["Since"] / 1e6).astimezone()
+    ring = f"{size(values['RingFill'])} of {size(values['RingSize'])}, {report.ring_percent} %"
+    rate = "" if report.rate is None else f"{report.rate:.1f}/s now, "
+    return [
+        ("Version", f"{word(values['Version'])} on Linux {os.uname().release}"),
+        ("Health", "; ".join(report.problems) or "healthy"),
+        ("Attached", " ".join(map(word, values["Attached"])) or "-"),
+        ("Since", f"{since:%Y-%m-%d %H:%M:%S %Z}"),
+        ("Ring", ring),
+        ("Rate", f"{rate}{report.average(now):.1f}/s on average"),
+        *((name, str(values[name])) for name in _COUNTERS),
+        ("Memory", _memory(report.memory)),
+    ]
+
+
+def _memory(memory: Memory | None) -> str:
+    if memory is None:
+        return "unknown"
+    return f"{size(memory.used)}, {'with' if memory.ring else 'without'} the ring"
+
+
+def size(count: int) -> str:
+    """Bytes in the largest unit that leaves at least one of it."""
+    amount, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def _painted(line: str, name: str, report: Report, console: Console) -> str:
+    if name == "Health":
+        return console.paint(line, "red" if report.problems else "green", "bold")
+    if name == "Lost" and report.now["Lost"]:
+        return console.paint(line, "yellow")
+    return line

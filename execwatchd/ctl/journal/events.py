@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An exec, or that some are missing, as the journal has it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from execwatchd.ctl.ports import Entry, integer
+from execwatchd.shared.message_ids import Kind
+
+PREFIX = "EXECWATCH_"
+STORM = (Kind.STORM_BEGAN, Kind.HELD_BACK, Kind.STORM_ENDED)
+KINDS = {Kind.EXEC.value: "exec", Kind.EXEC_FAILED.value: "failed", Kind.EVENTS_LOST.value: "lost"}
+KINDS[Kind.EXITED.value] = "ended"
+KINDS |= dict.fromkeys((kind.value for kind in STORM), "held back")
+NUMBERS = (
+    *("LIMIT", "HELD_BACK", "HELD_BACK_TOTAL"),
+    *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "ARGV_BYTES", "RESULT"),
+    *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST", "REDACTED"),
+    *("EXIT_CODE", "EXIT_SIGNAL", "RUN_TIME_USEC", "PEAK_RSS_KB"),
+)
+TEXTS = (
+    *("PARENT_COMM", "TTY", "COMM", "NEW_COMM", "FILENAME", "INTERP", "ARGV", "CMDLINE", "TRUNCATED"),
+    *("CWD", "ANCESTORS", "MESSAGE", "ERRNO", "CGROUP", "UNIT", "USER_UNIT", "CONTAINER"),
+    *("EXEC_ID", "EXIT_RESULT", "EXIT_SIGNAL_NAME"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry: `fields` by their names without the prefix, raw; `micros` is CLOCK_REALTIME of the exec."""
+
+    kind: str
+    micros: int
+    boot: str
+    text: bytes
+    fields: Mapping[str, bytes]
+    host: bytes = b""
+
+    @property
+    def is_missing(self) -> bool:
+        """It stands for execs that have no entry; its text says how many."""
+        return self.kind in {"lost", "held back"}
+
+    def number(self, name: str) -> int | None:
+        """The field as an integer, or None where it is absent or none."""
+        return integer(self.fields.get(name))
+
+    def raw(self, name: str) -> bytes:
+        """The field's bytes, empty where it is absent."""
+        return self.fields.get(name, b"")
+
+    @property
+    def argv(self) -> tuple[bytes, ...]:
+        """The arguments: each ends in a NUL, as in /proc/PID/cmdline, save one that was cut."""
+        raw = self.raw("ARGV")
+        return tuple(raw.removesuffix(b"\0").split(b"\0")) if raw else ()
+
+    @property
+    def ancestors(self) -> list[tuple[int, bytes]]:
+        """Pid and escaped comm of each that was recorded, the parent first."""
+        words = [word.partition(b":") for word in self.raw("ANCESTORS").split()]
+        return [(pid, comm) for digits, _, comm in words if (pid := integer(digits)) is not None]
+
+    @property
+    def process(self) -> bytes:
+        """Names the process on its boot, where ends are recorded: EXEC_ID without the number of the exec."""
+        return self.raw("EXEC_ID").rpartition(b"-")[0]
+
+    @property
+    def time(self) -> datetime:
+        """When it happened, in the local time zone."""
+        return datetime.fromtimestamp(self.micros / 1e6).astimezone()
+
+    def as_json(self) -> dict[str, Any]:
+        """The event's fields by lower-case names; text that isn't UTF-8 is a list of byte values."""
+        shown: dict[str, Any] = {"kind": self.kind, "time": self.time.isoformat(timespec="microseconds")}
+        if self.host:
+            shown["host"] = as_text(self.host)
+        if self.is_missing:
+            shown["text"] = as_text(self.text)
+        for name in NUMBERS:
+            if (number := self.number(name)) is not None:
+                shown[name.lower()] = number
+        for name in TEXTS:
+            if name in self.fields and name != "ARGV":
+                shown[name.lower()] = as_text(self.fields[name])
+        if "ARGV" in self.fields:
+            shown["argv"] = [as_text(argument) for argument in self.argv]
+        return shown
+
+
+def as_text(raw: bytes) -> str | list[int]:
+    """For JSON: what is not UTF-8 is a list of byte values."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return list(raw)
+
+
+def dump(value: object) -> str:
+    """One line of JSON, in ASCII: nothing in it can reach a terminal as an escape."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def event(entry: Entry) -> Event | None:
+    """The entry as an event, or None where it is of a kind that the log doesn't show."""
+    kind = KINDS.get(entry.fields.get("MESSAGE_ID", b"").decode("ascii", "replace"))
+    if kind is None:
+        return None
+    fields = {name.removeprefix(PREFIX): raw for name, raw in entry.fields.items() if name.startswith(PREFIX)}
+    boot = entry.fields.get("_BOOT_ID", b"").decode("ascii", "replace")
+    text, host = entry.fields.get("MESSAGE", b""), entry.fields.get("_HOSTNAME", b"")
+    return Event(kind, _happened(entry, fields), boot, text, fields, host)
+
+
+def _happened(entry: Entry, fields: Mapping[str, bytes]) -> int:
+    """The exec's own time: journald's stamp, less what the record waited in the ring."""
+    stamp = integer(fields.get("TIMESTAMP"))
+    waited = 0 if stamp is None else entry.monotonic - stamp // 1000
+    return entry.realtime - waited if 0 < waited < entry.realtime else entry.realtime

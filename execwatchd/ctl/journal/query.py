@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the options of `log` ask of the journal."""
+
+import os
+import pwd
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from execwatchd.ctl.journal import times
+from execwatchd.ctl.journal.events import STORM
+from execwatchd.ctl.ports import Clause, Journal, Query, Source
+from execwatchd.ctl.users import uid_of
+from execwatchd.shared.errors import EXIT_USAGE, Failure
+from execwatchd.shared.message_ids import Kind
+
+OUR_USER = "execwatchd"
+_FOLLOWED_LINES = 10  # as journalctl -f
+_UNIT_SUFFIXES = {
+    *(".service", ".socket", ".device", ".mount", ".automount", ".swap", ".target", ".path", ".timer"),
+    *(".slice", ".scope"),
+}
+_BAD_ENDS = tuple(b"EXECWATCH_EXIT_RESULT=" + result for result in (b"exit-code", b"signal", b"core-dump"))
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def query(options: Namespace, journal: Journal) -> Query:
+    """The query of these options; `--boot -1` and the like need the journal's own list of boots."""
+    clauses = [*sender(options.any_sender, options.directory), *_kinds(options), *_filters(options)]
+    if options.host:
+        clauses.append(tuple(b"_HOSTNAME=" + os.fsencode(host) for host in options.host))
+    if options.boot is not None:
+        clauses.append((f"_BOOT_ID={_boot(options, journal)}".encode(),))
+    lines = (
+        _FOLLOWED_LINES if options.follow and options.lines is None and not options.since else options.lines
+    )
+    since = times.parse(options.since) if options.since else None
+    until = times.parse(options.until) if options.until else None
+    return Query(tuple(clauses), since, until, lines, options.follow, options.slow)
+
+
+def source(options: Namespace) -> Source:
+    """The journal that these options name."""
+    if options.directory and options.namespace:
+        raise Failure("--directory and --namespace exclude each other", code=EXIT_USAGE)
+    return Source(options.directory, options.namespace)
+
+
+def everything(options: Namespace) -> tuple[Clause, ...]:
+    """Every exec, and that some are missing."""
+    kinds = Kind.EXEC, Kind.EXEC_FAILED, Kind.EVENTS_LOST, *STORM
+    return (*sender(options.any_sender, options.directory), tuple(map(_is, kinds)))
+
+
+def sender(anyone: bool, directory: str | None) -> list[Clause]:
+    """Who wrote the entry. SYSLOG_IDENTIFIER is the sender's own word; journald vouches for the rest.
+
+    The daemon is execwatchd.service, or in a foreground run a process of its user. The files of another
+    host are not asked for that user: its UID there may be anyone's.
+    """
+    name = b"SYSLOG_IDENTIFIER=execwatchd"
+    if anyone:
+        return [(name,)]
+    trusted: tuple[bytes, ...] = (b"_SYSTEMD_UNIT=execwatchd.service",)
+    if directory is None:
+        trusted += _our_user()
+    return [(name,), trusted]
+
+
+def _our_user() -> tuple[bytes, ...]:
+    try:
+        return (b"_UID=%d" % pwd.getpwnam(OUR_USER).pw_uid,)
+    except KeyError:
+        return ()
+
+
+def _kinds(options: Namespace) -> Iterator[Clause]:
+    shown = [Kind.EXEC, Kind.EXEC_FAILED] if options.slow is None else []
+    # an end has no command line, if it isn't looked up
+    shown += [Kind.EXITED] if options.output != "argv" or looks_up(options) else []
+    yield (*map(_is, shown), *_missing(options))
+    if options.failed:
+        yield (_is(Kind.EXEC_FAILED), *_BAD_ENDS, *_missing(options))
+
+
+def looks_up(options: Namespace) -> bool:
+    """Whether ends may be shown without their execs, and so need what those say."""
+    return not options.tree and (options.failed or options.slow is not None)
+
+
+def _missing(options: Namespace) -> Clause:
+    """That some are missing is shown whatever the filter: they might have matched."""
+    missing = (Kind.EVENTS_LOST, *STORM)
+    return () if options.tree or options.output == "argv" else tuple(map(_is, missing))
+
+
+def _is(kind: Kind) -> bytes:
+    return b"MESSAGE_ID=" + kind.value.encode()
+
+
+def _filters(options: Namespace) -> list[Clause]:
+    comms = [os.fsencode(comm) for comm in options.comm]
+    wanted: list[Clause] = [
+        tuple(b"EXECWATCH_UID=%d" % uid_of(user) for user in options.user),
+        tuple(b"EXECWATCH_UNIT=" + _unit(unit) for unit in options.unit),
+        tuple(b"EXECWATCH_USER_UNIT=" + _unit(unit) for unit in options.user_unit),
+        tuple(field + comm for comm in comms for field in (b"EXECWATCH_COMM=", b"EXECWATCH_NEW_COMM=")),
+        tuple(b"EXECWATCH_SESSION=%d" % session for session in options.session),
+        # a tree needs the descendants too, and those are found by reading
+        () if options.tree else tuple(b"EXECWATCH_PID=%d" % pid for pid in options.pid),
+    ]
+    # a storm's entry has its user, so that others' storms need not be shown
+    missing = _missing(options)
+    return [(*clause, *(missing[:1] if clause is wanted[0] else missing)) for clause in wanted if clause]
+
+
+def _unit(name: str) -> bytes:
+    complete = Path(name).suffix in _UNIT_SUFFIXES
+    return os.fsencode(name if complete else name + ".service")
+
+
+def _boot(options: Namespace, journal: Journal) -> str:
+    """The id of the boot: given, this one (0), so many before (-1), or the n-th of the journal (1)."""
+    wanted = options.boot
+    if len(wanted) == 32 and wanted.isalnum():
+        return str(wanted)
+    try:
+        offset = int(wanted)
+    except ValueError:
+        raise Failure(f"not a boot: {wanted}", "an id, or a number such as 0 or -1", EXIT_USAGE) from None
+    if offset == 0 and options.directory is None:
+        return _BOOT_ID.read_text().strip().replace("-", "")
+    boots = journal.boots()
+    index = offset - 1 if offset > 0 else len(boots) - 1 + offset
+    if not 0 <= index < len(boots):
+        raise Failure(f"no such boot: {wanted}", f"the journal has {len(boots)}")
+    return boots[index]

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Text that others chose, made safe for a terminal, and columns that it cannot break.
+
+Command names, arguments and messages come from whoever ran the program. On the way out every
+character that could move the cursor, change its colour or reorder the line is shown as the octal
+escapes of its UTF-8 bytes, the form that the daemon's own MESSAGE= has.
+"""
+
+import os
+import shutil
+import unicodedata
+from dataclasses import dataclass
+from typing import TextIO
+
+from execwatchd.shared.quoting import escape
+
+_ZERO_WIDTH = frozenset({"Mn", "Me"})
+_JAMO = range(0x1160, 0x1200)  # vowels and finals, drawn onto the consonant before them
+_COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
+_ELLIPSIS = "…"
+
+
+def printable(value: bytes | str) -> str:
+    r"""One line with no control, format or undecodable character left: those appear as \ooo."""
+    raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    text = raw.decode("utf-8", "surrogateescape")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else escape(c.encode("utf-8", "surrogateescape")) for c in text)
+
+
+def word(value: bytes | str) -> str:
+    """As `printable`, with white space and the backslash escaped too: for a column between others."""
+    return escape(value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value)
+
+
+def _cells(char: str) -> int:
+    if unicodedata.category(char) in _ZERO_WIDTH or ord(char) in _JAMO:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def width(text: str) -> int:
+    """How many cells of a terminal line this printable text takes."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def cut(text: str, cells: int) -> str:
+    """The text, or as much of it as fits into `cells` with an ellipsis at its end."""
+    if width(text) <= cells:
+        return text
+    if cells <= 0:
+        return ""
+    kept, room = [], cells - 1
+    for char in text:
+        room -= _cells(char)
+        if room < 0:
+            break
+        kept.append(char)
+    return "".join(kept) + _ELLIPSIS
+
+
+def pad(text: str, cells: int, *, right: bool = False) -> str:
+    """The text filled up with spaces to `cells`; one that is longer stays whole."""
+    space = " " * (cells - width(text))
+    return space + text if right else text + space
+
+
+@dataclass(frozen=True)
+class Console:
+    """Where a command prints: a stream, its width in cells where lines are cut, and its colours."""
+
+    out: TextIO
+    width: int | None = None
+    colour: bool = False
+
+    def paint(self, text: str, *styles: str) -> str:
+        """The text in these styles, or as it is where the console has no colours."""
+        codes = ";".join(_COLOURS[style] for style in styles)
+        return f"\033[{codes}m{text}\033[0m" if self.colour and codes and text else text
+
+    def line(self, text: str = "") -> None:
+        """Print one line."""
+        self.out.write(text + "\n")
+
+
+def console(out: TextIO) -> Console:
+    """The console of this stream: columns and colours only on a terminal, no colours by NO_COLOR."""
+    if not out.isatty():
+        return Console(out)
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM", "dumb") == "dumb"
+    return Console(out, shutil.get_terminal_size().columns, not plain)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The merged configuration, and where each of its values comes from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from execwatchd.policy.settings import Key, Settings
+
+_BUILT_IN = "built in"
+
+
+@dataclass(frozen=True)
+class Config:
+    """The merged settings, the file that each value comes from, and the files read, in order."""
+
+    settings: Settings = field(default_factory=Settings)
+    origins: Mapping[Key, Path] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    def origin(self, *key: str | int) -> Path | None:
+        """The file that set `default_message` or `"messages", 501`; None where it is built in."""
+        return self.origins.get(key)
+
+
+def render(config: Config) -> str:
+    """The merged configuration as TOML, each value with a comment that names the file it comes from."""
+    scalars: list[str] = []
+    tables: list[str] = []
+    for name in (one.name for one in fields(Settings)):
+        value = getattr(config.settings, name)
+        if isinstance(value, Mapping):
+            tables.extend(("", f"[{name}]"))
+            tables.extend(_line(config, name, uid) for uid in sorted(value))
+        else:
+            scalars.append(_line(config, name))
+    return "\n".join((*scalars, *tables, ""))
+
+
+def _line(config: Config, name: str, uid: int | None = None) -> str:
+    value = getattr(config.settings, name)
+    value, key = (value, (name,)) if uid is None else (value[uid], (name, uid))
+    origin = config.origin(*key)
+    comment = printable(origin) if origin else _BUILT_IN
+    if value is None:
+        return f"# {key[-1]} is chosen by the number of CPUs  # {comment}"
+    # Without control characters, which no value may have, a JSON string is a TOML basic string.
+    return f"{key[-1]} = {json.dumps(value, ensure_ascii=False)}  # {comment}"
+
+
+def printable(path: Path) -> str:
+    """A path on one line, whatever bytes it has."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(path))

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The configuration in effect: what the files say, or what was accepted last where they are invalid."""
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from execwatchd.policy.configuration import Config
+from execwatchd.policy.state import Loaded
+from execwatchd.shared.errors import ConfigError
+from execwatchd.shared.message_ids import Kind, entry
+
+log = logging.getLogger(__name__)
+
+# what the program is compiled for; the running daemon has no privilege left to load another
+_AT_START = ("failures", "cwd", "ancestors", "interactive", "exits", "argv_bytes", "ring_size")
+
+
+@dataclass(frozen=True)
+class StartFiles:
+    """What the files have at a start. `config`: None where `problems` says why; `last`: what `keep` wrote."""
+
+    config: Config | None
+    problems: ConfigError | None
+    last: Config | None
+    state: Loaded
+
+    def choose(self, *, taking_over: bool) -> Config:
+        """The files' configuration; at a take-over with invalid ones the last accepted.
+
+        Raises ConfigError at a cold start only: a unit that fails for good loses its descriptor store.
+        """
+        if self.problems:
+            if not taking_over:
+                raise self.problems
+            reject(self.problems)
+        return self.config or self.last or Config()
+
+
+def reject(error: Exception) -> None:
+    """One entry for each line of the error, which are a ConfigError's problems."""
+    for problem in str(error).splitlines():
+        log.error(
+            "configuration rejected, the old one stays: %s",
+            problem,
+            extra=entry(Kind.CONFIG_REJECTED, EXECWATCH_REASON=problem),
+        )
+
+
+def warn_of_restart(old: Config, new: Config) -> None:
+    """Says so if the new one has what only a restart brings into effect."""
+    changed = [name for name in _AT_START if getattr(old.settings, name) != getattr(new.settings, name)]
+    if changed:
+        log.warning("a change of %s takes effect at a restart: systemctl restart", ", ".join(changed))
+
+
+def keep(kept: Path | None, config: Config) -> None:
+    """Best effort: without it a take-over with an invalid configuration has only the defaults."""
+    if kept is None:
+        return
+    origins = [[list(key), str(file)] for key, file in config.origins.items()]
+    content = {"settings": asdict(config.settings), "origins": origins}
+    temporary = kept.with_name(f".{kept.name}.new")
+    try:
+        temporary.write_text(json.dumps(content))
+        temporary.replace(kept)
+    except OSError as error:
+        log.warning("the accepted configuration could not be kept in %s: %s", kept, error.strerror)

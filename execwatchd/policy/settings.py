@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What execwatchd.toml may say: keys, types, limits and defaults."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from execwatchd.policy.checked import ActionName, Checked, CheckedSize, Limit, Message, Uid
+from execwatchd.redaction import redactor
+from execwatchd.shared.quoting import quoted
+from execwatchd.shared.rules import UNLIMITED, Action
+
+Key = tuple[str | int, ...]  # ("default_message",) or ("messages", 501)
+
+ANCESTORS_MAX = 8
+ARGV_BYTES_STEP, ARGV_BYTES_MAX = 512, 32768
+PATTERNS_MAX, PATTERN_LENGTH_MAX = 64, 1000
+RING_SIZE_MIN, RING_SIZE_MAX = 4 << 10, 128 << 20
+
+
+def _check_flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{quoted(value)} must be true or false")  # noqa: TRY004  see Checked
+    return value
+
+
+def _check_ancestors(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= ANCESTORS_MAX:
+        return value
+    raise ValueError(f"{quoted(value)} must be a number from 0 to {ANCESTORS_MAX}")
+
+
+def _check_argv_bytes(value: object) -> int:
+    if isinstance(value, int) and value in range(ARGV_BYTES_STEP, ARGV_BYTES_MAX + 1, ARGV_BYTES_STEP):
+        return value
+    raise ValueError(
+        f"{quoted(value)} must be a multiple of {ARGV_BYTES_STEP}, at most {ARGV_BYTES_MAX}, in bytes"
+    )
+
+
+def _check_ring_size(value: object, size: int | None) -> int | None:
+    if value is None:
+        return None
+    if size is None or not RING_SIZE_MIN <= size <= RING_SIZE_MAX or size & (size - 1):
+        raise ValueError(f'{quoted(value)} must be a power of two from "4KiB" to "128MiB"')
+    return size
+
+
+def _check_metrics_file(value: object) -> str:
+    if isinstance(value, str) and (not value or _is_path_of_a_file(value)):
+        return value
+    raise ValueError(f"{quoted(value)} must be the absolute path of a file, or empty")
+
+
+def _is_path_of_a_file(value: str) -> bool:
+    named = value.rpartition("/")[2] not in ("", ".", "..")
+    return value[0] == "/" and named and value.isprintable() and len(value.encode()) < 4096
+
+
+def _check_redact(value: object) -> list[object] | tuple[object, ...]:
+    if isinstance(value, bool):
+        return [redactor.DEFAULT] if value else []
+    if isinstance(value, list | tuple) and len(value) <= PATTERNS_MAX:
+        return value
+    raise ValueError(f"{quoted(value)} must be true, false, or an array of at most {PATTERNS_MAX} patterns")
+
+
+def _check_pattern(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{quoted(value)} must be a pattern: a string")  # noqa: TRY004
+    if not value.isprintable() or len(value) > PATTERN_LENGTH_MAX:
+        raise ValueError(
+            f"the pattern {quoted(value)} must be at most {PATTERN_LENGTH_MAX} printable characters"
+        )
+    try:
+        redactor.check(value)
+    except ValueError as error:
+        raise ValueError(f"the pattern {quoted(value)}: {error}") from None
+    return value
+
+
+def _check_together(values: Any) -> tuple[str, ...]:
+    try:
+        redactor.check_together(values)
+    except ValueError as error:
+        raise ValueError(f"the patterns together: {error}") from None
+    return tuple(values)
+
+
+Patterns = Annotated[
+    tuple[Annotated[str, Checked(_check_pattern)], ...],
+    Checked(_check_redact),
+    Checked(_check_together, after=True),
+]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration files' layer of the settings, merged; sizes are in bytes.
+
+    `argv_bytes` is how much of a command line is recorded. `ring_size` None means 1 MiB for each possible
+    CPU, at least 4 and at most 128 MiB, rounded up to a power of two. `redact` has redact.DEFAULT for true,
+    nothing for false. `metrics_file` is empty for none.
+    """
+
+    default_message: Message = "Hello World"
+    default_action: ActionName = Action.RECORD
+    limit_per_user: Limit = UNLIMITED
+    failures: Annotated[bool, Checked(_check_flag)] = False
+    cwd: Annotated[bool, Checked(_check_flag)] = False
+    ancestors: Annotated[int, Checked(_check_ancestors)] = 0
+    interactive: Annotated[bool, Checked(_check_flag)] = False
+    exits: Annotated[bool, Checked(_check_flag)] = False
+    argv_bytes: Annotated[int, Checked(_check_argv_bytes)] = 4096
+    ring_size: Annotated[int | None, CheckedSize(_check_ring_size)] = None
+    redact: Patterns = (redactor.DEFAULT,)
+    metrics_file: Annotated[str, Checked(_check_metrics_file)] = ""
+    messages: dict[Uid, Message] = field(default_factory=dict)
+    actions: dict[Uid, ActionName] = field(default_factory=dict)
+    limits: dict[Uid, Limit] = field(default_factory=dict)
+
+
+def keys(values: Mapping[str, Any]) -> Iterator[Key]:
+    """The key of each single value, one for each UID in a table."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from ((name, uid) for uid in value)
+        else:
+            yield (name,)

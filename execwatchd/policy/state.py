@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What was set over the bus, kept on disk: JSON, replaced as a whole, on disk before a caller is answered."""
+
+import asyncio
+import json
+import logging
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from execwatchd.policy.checked import ActionName, Limit, Message, Uid
+from execwatchd.shared.errors import NotChanged
+from execwatchd.shared.message_ids import Kind, entry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class State:
+    """Version 1 of the state file; None means that it was not set over the bus."""
+
+    version: Literal[1] = 1
+    default_message: Message | None = None
+    default_action: ActionName | None = None
+    messages: dict[Uid, Message] = field(default_factory=dict)
+    actions: dict[Uid, ActionName] = field(default_factory=dict)
+    limits: dict[Uid, Limit] = field(default_factory=dict)
+
+
+class Loaded(NamedTuple):
+    """What a state file has, and why it can't be used if it can't."""
+
+    state: State = State()
+    rejected: str = ""
+
+
+class StateStore:
+    """The state file; `path` None keeps nothing. `state` is what was loaded or saved last.
+
+    A file that cannot be used is renamed aside, with one entry in the log, and the daemon runs on without it.
+    """
+
+    def __init__(self, path: Path | None, loaded: Loaded | None = None) -> None:
+        """`loaded`: what reader.state read of it."""
+        self._path = path
+        self._in_the_way = False  # a rejected file, that must not be overwritten
+        self.state, rejected = loaded or Loaded()
+        if path and rejected:
+            self._reject(path, rejected)
+
+    async def save(self, state: State) -> None:
+        """Returns once `state` is on disk; raises NotChanged, and then the file is as it was."""
+        if self._path is not None:
+            # A thread, for fsync can take seconds on a busy disk, and the event loop feeds the journal.
+            await asyncio.to_thread(self._write, self._path, state)
+        self.state = state
+
+    def _reject(self, path: Path, reason: str) -> None:
+        try:
+            fate = f"set aside as {_set_aside(path)}"
+        except OSError as error:
+            self._in_the_way = True
+            fate = f"left in place, as it cannot be renamed: {error.strerror}"
+        log.error(
+            "State file %s rejected, %s: %s. What was set over D-Bus is not in effect.",
+            path,
+            fate,
+            reason,
+            extra=entry(Kind.STATE_REJECTED, EXECWATCH_FILE=str(path), EXECWATCH_REASON=reason),
+        )
+
+    def _write(self, path: Path, state: State) -> None:
+        try:
+            if self._in_the_way:
+                _set_aside(path)
+                self._in_the_way = False
+            content = {name: value for name, value in asdict(state).items() if value is not None}
+            _replace(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
+        except OSError as error:
+            log.error("Cannot write %s: %s", path, error.strerror)  # noqa: TRY400  the errno says it all
+            raise NotChanged(f"the change could not be saved, so it was not made: {error.strerror}") from None
+
+
+def _set_aside(path: Path) -> Path:
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    target = path.with_name(f"{path.name}.rejected-{stamp}")
+    number = 1
+    while os.path.lexists(target):  # this daemon alone writes here, so nobody else takes the name
+        number += 1
+        target = path.with_name(f"{path.name}.rejected-{stamp}-{number}")
+    path.rename(target)
+    return target
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Puts `content` at `path` so that after a crash there is either all of the old or all of the new."""
+    temporary = path.with_name(f".{path.name}.new")  # one name: a crash leaves one at most
+    temporary.unlink(missing_ok=True)
+    try:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk its space is needed
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# ruff: noqa: N818  what users see, by its name
+"""What ends a command, with the exit codes that it may end with, and what keeps a rule from being changed."""
+
+from collections.abc import Sequence
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_CONFIG = 78  # sysexits.h EX_CONFIG; the unit does not restart on it
+
+
+class Failure(Exception):
+    """What went wrong in one line that names the value, a remedy, and the exit code for it."""
+
+    def __init__(self, message: str, hint: str = "", code: int = EXIT_FAILURE) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(Failure):
+    """The configuration is rejected whole; `problems` are the lines `file: key: message`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems), code=EXIT_CONFIG)
+        self.problems = tuple(problems)
+
+
+class ChangeError(Exception):
+    """A change of the rules that was not made, for a reason that whoever wanted it is told."""
+
+
+class TableFull(ChangeError):
+    """The kernel's table has no room for another UID; `capacity` is how many it holds."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(
+            f"the table is full: it holds {capacity} UIDs that have a message, an action or a limit"
+        )
+
+
+class NoSuchMessage(ChangeError):
+    """The UID has no message that was set over the bus."""
+
+
+class NotChanged(ChangeError):
+    """The kernel or the disk refused it; the log says why."""

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An exec as the datagram of one journal entry."""
+
+import errno
+import os
+import re
+from functools import lru_cache
+
+from execwatchd.kernel.layout import ANCESTOR, EXEC_ID, NO_ID, Flag
+from execwatchd.shared import quoting
+from execwatchd.shared.message_ids import Kind
+from execwatchd.stream import cgroup
+from execwatchd.stream.decode import REDACTED, Record
+from execwatchd.stream.journal_fields import field, line, string
+
+_TAIL = b"SYSLOG_IDENTIFIER=execwatchd\nPRIORITY=6\nMESSAGE_ID="
+_TRUNCATED: dict[int, bytes] = {
+    int(Flag.TRUNCATED_FILENAME): b"filename",
+    int(Flag.TRUNCATED_ARGV): b"argv",
+    int(Flag.TRUNCATED_CGROUP): b"cgroup",
+    int(Flag.TRUNCATED_CWD): b"cwd",
+}
+_ANY_TRUNCATED = sum(_TRUNCATED)
+_UNUSUAL = _ANY_TRUNCATED | REDACTED
+# as plain integers: an operation on an IntFlag costs a microsecond
+_HAS_COMM, _HAS_CGROUP, _HAS_CWD = int(Flag.HAS_COMM), int(Flag.HAS_CGROUP), int(Flag.HAS_CWD)
+_CUT_ARGV, _UNREACHABLE = int(Flag.TRUNCATED_ARGV), int(Flag.CWD_UNREACHABLE)
+_NO_UNIT = int(Flag.CGROUP_OUTSIDE | Flag.TRUNCATED_CGROUP)
+_WHERE = _HAS_CGROUP | _NO_UNIT
+_PATHS = 256  # that are remembered: some may be 4 KiB long
+# pid, introduction, command line or filename, remark, pid, ppid, timestamp, command line
+_HEAD = (
+    b"MESSAGE=%d%b%b%b\nEXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_CMDLINE=%b\n"
+)
+_ARGC = b"EXECWATCH_ARGC=%d\n"
+# all of `encode` where nothing is unusual; then argc, argv without a line feed, `extras` and `common`
+USUAL = _HEAD + _ARGC + b"EXECWATCH_ARGV=%b\n%b%b"
+_PTS = re.compile(rb"pts([0-9]+)").fullmatch
+
+
+def message(record: Record) -> str:
+    """`<pid> <uid> <caller's comm> <message>: <command line>`, on one line whatever the parts contain."""
+    said = quoting.utf8(record.argv or record.filename)
+    return (b"%d%b%b%b" % (record.pid, introduction(record), said, remark(record))).decode()
+
+
+def introduction(r: Record) -> bytes:
+    """What is between pid and command line."""
+    return _introduction(r.uid, r.comm, r.flags & _HAS_COMM, r.message)
+
+
+def remark(r: Record) -> bytes:
+    """What a reader must know of the command line, as a comment in it."""
+    missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
+    cut = f" # cut, {missing}" if r.flags & _CUT_ARGV else ""
+    return (f"{cut} # {_errno_name(r.result)}" if r.result else cut).encode()
+
+
+def encode(r: Record) -> bytes:
+    """The datagram of this exec's entry, every field of the contract that has a value."""
+    cmdline = quoting.utf8(r.argv)
+    said = cmdline or quoting.utf8(r.filename)
+    counted = not (r.result and r.flags & _CUT_ARGV)
+    return b"".join([
+        _HEAD % (r.pid, introduction(r), said, remark(r), r.pid, r.ppid, r.timestamp, cmdline),
+        _ARGC % r.argc if counted else b"",
+        field(b"ARGV", r.argv),
+        extras(r.pid, r.nspid, r.flags, cwd=r.cwd, ancestors=r.ancestors, identity=r.exec_id),
+        common(r),
+    ])  # fmt: skip
+
+
+def common(r: Record) -> bytes:
+    """The fields that are the same for many execs: nine of ten come from the same few programs and users."""
+    return b"".join([
+        _who(r.result, r.uid, r.euid, r.gid, r.loginuid, r.session, r.pidns, r.mntns, r.tty, r.message),
+        _names(r.comm if r.flags & _HAS_COMM else None, r.new_comm, r.parent_comm, r.result),
+        _program(r.filename, r.interp),
+        where(r.cgroup, r.flags),
+        _unusual(r) if r.flags & _UNUSUAL else b"",
+    ])  # fmt: skip
+
+
+def extras(pid: int, nspid: int, flags: int, *, cwd: bytes, ancestors: bytes, identity: bytes) -> bytes:
+    """The fields that few processes have, or that an option adds. `identity`: Record.exec_id."""
+    parts = []
+    if identity:
+        parts.append(exec_id(pid, identity))
+    if nspid:
+        parts.append(b"EXECWATCH_NSPID=%d\n" % nspid)
+    if ancestors:
+        parts.append(_ancestors(ancestors))
+    if flags & _HAS_CWD:
+        parts.append(field(b"CWD", _cwd(cwd, flags)))
+    return b"".join(parts)
+
+
+def is_usual(r: Record) -> bool:
+    """USUAL has all of it, if its argv lets it."""
+    return not r.flags & _UNUSUAL
+
+
+def _unusual(r: Record) -> bytes:
+    redacted = b"EXECWATCH_REDACTED=1\n" if r.flags & REDACTED else b""
+    return redacted + _cut(r) if r.flags & _ANY_TRUNCATED else redacted
+
+
+def _cut(r: Record) -> bytes:
+    names = b" ".join(name for flag, name in _TRUNCATED.items() if r.flags & flag)
+    total = b"EXECWATCH_ARGV_BYTES=%d\n" % r.argv_total if r.flags & _CUT_ARGV and not r.result else b""
+    return b"EXECWATCH_TRUNCATED=%b\n%b" % (names, total)
+
+
+def exec_id(pid: int, identity: bytes) -> bytes:
+    """The field that names the exec on its boot. It is the same whichever program, or how many, saw it."""
+    return b"EXECWATCH_EXEC_ID=%d-%d-%d\n" % (pid, *EXEC_ID.unpack(identity))
+
+
+def terminal(name: bytes) -> bytes:
+    """The device below /dev: the kernel calls /dev/pts/0 pts0."""
+    match = _PTS(name)
+    return b"pts/" + match[1] if match else name
+
+
+def _cwd(components: bytes, flags: int) -> bytes:
+    unreachable = b"(unreachable)" if flags & _UNREACHABLE else b""
+    return unreachable + cgroup.path(components)
+
+
+@lru_cache(maxsize=1024)
+def _introduction(uid: int, comm: bytes, has_comm: int, text: bytes) -> bytes:
+    name = quoting.escape(string(comm)) if has_comm else "?"
+    return f" {uid} {name} {_user_text(text)}: ".encode()
+
+
+def _user_text(padded: bytes) -> str:
+    """The message of the map; values that the daemon did not write could have anything in them."""
+    text = string(padded).decode(errors="surrogateescape")
+    return "".join(c if c.isprintable() else quoting.escape(c.encode(errors="surrogateescape")) for c in text)
+
+
+@lru_cache(maxsize=1024)
+def _who(  # noqa: PLR0917  the key that it is remembered by
+    result: int, uid: int, euid: int, gid: int, loginuid: int, session: int, pidns: int, mntns: int,
+    tty: bytes, text: bytes,
+) -> bytes:  # fmt: skip
+    """The kind of entry, and what its process has in common with many."""
+    values: dict[bytes, int | bytes | None] = {
+        b"RESULT": result,
+        b"UID": uid,
+        b"EUID": euid,
+        b"GID": gid,
+        b"LOGINUID": None if loginuid == NO_ID else loginuid,
+        b"SESSION": None if session == NO_ID else session,
+        b"PIDNS": pidns or None,
+        b"MNTNS": mntns or None,
+        b"TTY": terminal(string(tty)) or None,
+        b"MESSAGE": string(text),
+        b"ERRNO": _errno_name(result).encode() if result else None,
+    }
+    kind = Kind.EXEC_FAILED if result else Kind.EXEC
+    fields = [
+        field(name, value if isinstance(value, bytes) else b"%d" % value)
+        for name, value in values.items()
+        if value is not None
+    ]
+    return _TAIL + kind.value.encode() + b"\n" + b"".join(fields)
+
+
+@lru_cache(maxsize=1024)
+def _names(comm: bytes | None, new_comm: bytes, parent_comm: bytes, result: int) -> bytes:
+    fields = [field(b"PARENT_COMM", string(parent_comm))]
+    if comm is not None:
+        fields.append(field(b"COMM", string(comm)))
+    if not result:
+        fields.append(field(b"NEW_COMM", string(new_comm)))
+    return b"".join(fields)
+
+
+@lru_cache(maxsize=_PATHS)
+def _program(filename: bytes, interp: bytes) -> bytes:
+    """Without their NULs; a filename that could not be read is none."""
+    fields = [field(b"FILENAME", filename[:-1])] if filename else []
+    return b"".join([*fields, field(b"INTERP", interp[:-1])] if interp else fields)
+
+
+def where(components: bytes, flags: int) -> bytes:
+    """The fields of the cgroup: components as the kernel side sends them, and the record's flags."""
+    return _where(components, flags & _WHERE)
+
+
+@lru_cache(maxsize=_PATHS)
+def _where(components: bytes, flags: int) -> bytes:
+    """A path above the daemon's own cgroup namespace is not of the systemd that it runs under: no unit."""
+    if not flags & _HAS_CGROUP:
+        return b""
+    path = cgroup.path(components)
+    if flags & _NO_UNIT:
+        return field(b"CGROUP", path)
+    place = cgroup.place(path)
+    fields = [field(b"CGROUP", path)]
+    if place.unit:
+        fields += [field(b"UNIT", place.unit), line(b"OBJECT_SYSTEMD_UNIT", place.unit)]
+    if place.user_unit:
+        fields.append(field(b"USER_UNIT", place.user_unit))
+    if place.container:
+        fields.append(field(b"CONTAINER", place.container))
+    return b"".join(fields)
+
+
+@lru_cache(maxsize=1024)
+def _ancestors(chain: bytes) -> bytes:
+    """`pid:comm` of each, the parent first."""
+    words = (f"{pid}:{quoting.escape(string(comm))}" for pid, comm in ANCESTOR.iter_unpack(chain))
+    return field(b"ANCESTORS", " ".join(words).encode())
+
+
+def _errno_name(result: int) -> str:
+    return errno.errorcode.get(-result) or os.strerror(-result)

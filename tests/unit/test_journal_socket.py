@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""journald's socket, as a real datagram socket that this test holds the other end of."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from execwatchd.stream.journal_fields import log_entry
+from execwatchd.stream.journal_socket import Journal
+from tests.fakes.native import fields
+
+_ALL_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+class Journald:
+    """Listens on a path and reads entries, those in files too."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(str(path))
+
+    def receive(self) -> dict[str, bytes] | None:
+        """The oldest entry; None: there is none."""
+        try:
+            data, fds, _flags, _address = socket.recv_fds(self._socket, 1 << 24, 4)
+        except BlockingIOError:
+            return None
+        if not fds:
+            return fields(data)
+        assert (data, len(fds)) == (b"", 1)
+        assert fcntl.fcntl(fds[0], fcntl.F_GET_SEALS) == _ALL_SEALS
+        with open(fds[0], "rb") as file:
+            file.seek(0)
+            return fields(file.read())
+
+    def close(self) -> None:
+        self._socket.close()
+        self.path.unlink()
+
+
+@pytest.fixture
+def journald(tmp_path: Path) -> Iterator[Journald]:
+    listening = Journald(tmp_path / "socket")
+    yield listening
+    listening.close()
+
+
+@pytest.fixture
+def journal(journald: Journald) -> Iterator[Journal]:
+    connected = Journal(journald.path)
+    assert connected.open()
+    yield connected
+    connected.close()
+
+
+def entry(text: str) -> bytes:
+    return log_entry(6, text, {})
+
+
+def test_an_entry_arrives(journald: Journald, journal: Journal) -> None:
+    assert journal.send(entry("one"))
+    assert journal.send(entry("two\nlines"))
+    received = [journald.receive(), journald.receive(), journald.receive()]
+    assert [one and one["MESSAGE"] for one in received] == [b"one", b"two\nlines", None]
+
+
+@pytest.mark.parametrize("size", [100_000, 300_000, 10 << 20])
+def test_a_long_entry_arrives(journald: Journald, journal: Journal, size: int) -> None:
+    """What exceeds a datagram goes as a file; where that limit lies is the kernel's matter."""
+    assert journal.send(entry("x" * size))
+    received = journald.receive()
+    assert received
+    assert received["MESSAGE"] == b"x" * size
+
+
+def test_a_long_entry_goes_as_a_sealed_file(journal: Journal, journald: Journald) -> None:
+    before = open_files()
+    assert journal.send(entry("x" * (10 << 20)))
+    received, fds, *_ = socket.recv_fds(journald._socket, 100, 4)
+    assert received == b""
+    assert fcntl.fcntl(fds[0], fcntl.F_GET_SEALS) == _ALL_SEALS
+    os.close(fds[0])
+    assert open_files() == before
+
+
+def test_a_full_socket_refuses_and_takes_the_same_entry_later(journald: Journald, journal: Journal) -> None:
+    sent = 0
+    while journal.send(entry(f"{sent}")):
+        sent += 1
+    assert not journal.send(entry("x" * (10 << 20)))
+    assert journal.fileno() >= 0
+    first = journald.receive()
+    assert first
+    assert first["MESSAGE"] == b"0"
+    assert journal.send(entry(f"{sent}"))
+    received = iter(journald.receive, None)
+    assert [one["MESSAGE"] for one in received if one] == [b"%d" % i for i in range(1, sent + 1)]
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "none")
+    assert not journal.open()
+    assert (journal.fileno(), journal.send(entry("x"))) == (-1, False)
+    (tmp_path / "none").touch()
+    assert not journal.open()
+
+
+def test_journald_goes_and_comes_again(tmp_path: Path) -> None:
+    listening = Journald(tmp_path / "socket")
+    journal = Journal(listening.path)
+    assert journal.open()
+    listening.close()
+    assert not journal.send(entry("lost? no: refused"))
+    assert journal.fileno() == -1
+    assert not journal.open()
+    listening = Journald(tmp_path / "socket")
+    assert journal.open()
+    assert journal.open()
+    assert journal.send(entry("here"))
+    received = listening.receive()
+    assert received
+    assert received["MESSAGE"] == b"here"
+    journal.close()
+    listening.close()
+
+
+def test_journald_goes_while_an_entry_is_a_file(tmp_path: Path) -> None:
+    listening = Journald(tmp_path / "socket")
+    journal = Journal(listening.path)
+    assert journal.open()
+    before = open_files()
+    listening.close()
+    assert not journal.send(entry("x" * (10 << 20)))
+    assert journal.fileno() == -1
+    assert open_files() < before
+
+
+def test_it_never_waits(journald: Journald, journal: Journal) -> None:
+    """A stalled journal refuses at once: this would hang, not be slow."""
+    assert not os.get_blocking(journal.fileno())
+    while journal.send(entry("x" * 1000)):
+        pass
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
