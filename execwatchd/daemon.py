@@ -21,8 +21,8 @@ from execwatchd.policy.state import StateStore
 from execwatchd.policy.table import MessageTable
 from execwatchd.redaction.redactor import Redactor
 from execwatchd.service_manager import ServiceManager
-from execwatchd.shared import forked
 from execwatchd.shared.errors import EXIT_CONFIG, ChangeError, ConfigError, Failure
+from execwatchd.shared.forked import Helper
 from execwatchd.shared.message_ids import Kind, entry
 from execwatchd.stream import end_entry
 from execwatchd.stream import exec_entry as journal_entry
@@ -35,6 +35,8 @@ from execwatchd.stream.storms import Storms
 from execwatchd.stream.writable import Writable
 
 log = logging.getLogger(__name__)
+
+READER = Helper("reads the configuration", "40 MB")
 
 _STALL_RATE = 2500  # execs per second and core: what the log's estimate of the ring assumes
 _RECORD = 512  # bytes of an ordinary one
@@ -225,7 +227,7 @@ class Daemon:
             await self._reload_wanted.wait()
             self._reload_wanted.clear()
             try:
-                self._adopt(await forked.wait(_read_configuration))
+                self._adopt(await READER.wait(_read_configuration))
                 log.info("configuration reloaded")
             except (ConfigError, ChangeError) as error:
                 last_good.reject(error)

@@ -10,11 +10,10 @@ import os
 import sys
 
 from execwatchd import privileges
-from execwatchd.daemon import Daemon, state_file
+from execwatchd.daemon import READER, Daemon, state_file
 from execwatchd.kernel import c_source
 from execwatchd.policy.last_good import StartFiles
 from execwatchd.service_manager import ServiceManager
-from execwatchd.shared import forked
 from execwatchd.shared.errors import Failure
 from execwatchd.stream.journal_socket import Journal
 from execwatchd.stream.outbox import LogHandler, Outbox
@@ -39,7 +38,7 @@ def run(*, foreground: bool) -> int:
     stored = manager.stored()
     if foreground:  # the user that we become may not read a checkout of root's later
         importlib.import_module("execwatchd.policy.reader")
-    files = forked.call(_read_files)
+    files = READER.call(_read_files)
     config = files.choose(taking_over=bool(stored))
     as_root = foreground and os.geteuid() == 0
     # the user that we become may not read a checkout of root's

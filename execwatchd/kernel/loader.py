@@ -1,22 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Compile and load the program with BCC, in a child that hands over file descriptors and ends.
 
-BCC carries LLVM: 124 MiB that it never gives back. The child is forked, not executed, so that a foreground
-run from a directory that only root may enter still works after it has become another user.
+BCC carries LLVM: 124 MiB that it never gives back.
 The only module that imports bcc.
 """
 
-import json
 import os
-import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from execwatchd.kernel import offsets
 from execwatchd.kernel.options import Options
 from execwatchd.shared.errors import Failure
+from execwatchd.shared.forked import Helper
 
 MAPS = ("config", "defaults", "counters", "output", "ledger", "buckets", "more_buckets", "told")
 EXIT_MAPS = ("running",)
@@ -34,7 +32,7 @@ FAILURE_TRACEPOINTS = {
     "sys_exit_execveat": "exit_execve",
 }
 LOCKDOWN = Path("/sys/kernel/security/lockdown")
-_LIMIT = 1 << 16
+_HELPER = Helper("compiles and loads the program", "200 MB for a second")
 
 
 def programs(options: Options) -> tuple[list[str], list[str]]:
@@ -52,41 +50,14 @@ def load(
     `shared`: maps by name, of the sizes that the program has, to be used instead of new ones.
     Nothing is attached yet. Raises Failure with the cause and the remedy.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    child = os.fork()
-    if not child:
-        ours.close()
-        _child(theirs, sources, options, shared or {})
-    theirs.close()
-    with ours:
-        message, fds, _flags, _address = socket.recv_fds(ours, _LIMIT, 64)
-    _, status = os.waitpid(child, 0)
-    if not message:
-        raise Failure(
-            f"the loader ended with status {os.waitstatus_to_exitcode(status)} and no word",
-            "out of memory? it needs about 200 MB for a second",
-        )
-    answer = json.loads(message)
-    if "error" in answer:
-        raise Failure(answer["error"], answer["hint"])
-    return dict(zip(answer["names"], fds, strict=True)), answer["absent"]
-
-
-def _child(channel: socket.socket, sources: Path, options: Options, shared: Mapping[str, int]) -> NoReturn:
-    try:
-        names, fds, absent = _compile(sources, options, shared)
-        socket.send_fds(channel, [json.dumps({"names": names, "absent": absent}).encode()], fds)
-    except Failure as failure:
-        channel.send(json.dumps({"error": failure.message, "hint": failure.hint}).encode())
-    except BaseException as error:  # whatever it was, the parent must hear of it
-        channel.send(json.dumps({"error": f"the loader failed: {error!r}"[:4000], "hint": ""}).encode())
-    finally:
-        os._exit(0)  # BCC's own clean-up would print, and the kernel's is enough
+    (names, absent), fds = _HELPER.call_for_descriptors(lambda: _compile(sources, options, shared or {}))
+    return dict(zip(names, fds, strict=True)), absent
 
 
 def _compile(
     sources: Path, options: Options, shared: Mapping[str, int]
-) -> tuple[list[str], list[int], list[str]]:
+) -> tuple[tuple[list[str], list[str]], list[int]]:
+    """Names and absent fields, and a descriptor for each name."""
     os.environ.clear()
     os.environ["BCC_KERNEL_SOURCE"] = str(sources / "kernel")
     os.chdir("/")  # BCC puts -I<current directory> first
@@ -105,7 +76,7 @@ def _compile(
     for name, kind in kinds:
         names.append(f"prog.{name}")
         fds.append(_program(bpf, name, kind, said))
-    return names, fds, absent
+    return (names, absent), fds
 
 
 def _module(sources: Path, flags: list[str], said: Any) -> Any:

@@ -17,18 +17,19 @@ from execwatchd.policy.configuration import Config
 from execwatchd.shared import forked
 from execwatchd.shared.errors import ConfigError, Failure
 
-LARGE = "x" * (3 << 20)  # many times what a pipe holds
+HELPER = forked.Helper("helps the test", "1 MB")
+LARGE = "x" * (3 << 20)  # many times what a socket holds
 
 
 def waited(function: Callable[[], object]) -> object:
-    return asyncio.run(forked.wait(function))
+    return asyncio.run(HELPER.wait(function))
 
 
 def both(function: Callable[[], object]) -> list[object]:
-    return [forked.call(function), waited(function)]
+    return [HELPER.call(function), waited(function)]
 
 
-@pytest.fixture(params=[forked.call, waited])
+@pytest.fixture(params=[HELPER.call, waited])
 def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], object]], object]:
     found: Callable[[Callable[[], object]], object] = request.param
     return found
@@ -37,6 +38,31 @@ def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], object]], obje
 def test_what_it_returns() -> None:
     assert both(lambda: LARGE) == [LARGE, LARGE]
     assert os.getpid() not in both(os.getpid)
+
+
+def test_descriptors_that_it_hands_over() -> None:
+    def make() -> tuple[str, list[int]]:
+        read, write = os.pipe()
+        os.write(write, b"from the helper")
+        return LARGE, [read, write]
+
+    value, (read, write) = HELPER.call_for_descriptors(make)
+    assert value == LARGE
+    assert os.read(read, 99) == b"from the helper"
+    os.close(read)
+    os.close(write)
+
+
+def test_descriptors_that_came_with_no_answer_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickle, "loads", _raise)  # in the parent: the helper only dumps
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(EOFError):
+        HELPER.call_for_descriptors(lambda: (None, os.pipe()))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def _raise(_data: bytes) -> None:
+    raise EOFError
 
 
 def test_what_it_does_ends_with_it() -> None:
@@ -81,7 +107,7 @@ def test_any_other_error_is_a_failure_that_names_it(
 
 
 def test_an_answer_that_cannot_be_sent(run: Callable[[Callable[[], object]], object]) -> None:
-    with pytest.raises(Failure, match="ended with 1"):
+    with pytest.raises(Failure, match=r"^the helper that helps the test ended with status 1 "):
         run(lambda: lambda: None)
 
 
@@ -99,16 +125,18 @@ def test_a_process_that_cannot_be_started_leaves_nothing_open(
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_one_that_has_no_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_has_no_answer_is_ended(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[[Callable[[], object]], object]
+) -> None:
     monkeypatch.setattr(forked, "_PATIENCE", 0.1)
     with pytest.raises(Failure, match="no answer"):
-        waited(signal.pause)
+        run(signal.pause)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
 
 
 def test_one_without_a_parent_ends() -> None:
-    """Its answer is more than a pipe holds, and nobody reads it."""
+    """Its answer is more than a socket holds, and nobody reads it."""
     started, say = os.pipe()
 
     def answer() -> str:
@@ -117,7 +145,7 @@ def test_one_without_a_parent_ends() -> None:
 
     parent = os.fork()
     if not parent:
-        forked._start(answer)
+        HELPER._start(lambda: (answer(), ()))
         os._exit(0)
     os.waitpid(parent, 0)
     child = int(os.read(started, 99))
@@ -132,8 +160,30 @@ def test_one_without_a_parent_ends() -> None:
 
 
 def test_one_that_is_killed(run: Callable[[Callable[[], object]], object]) -> None:
-    with pytest.raises(Failure, match="ended with -9"):
+    with pytest.raises(Failure) as raised:
         run(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    assert str(raised.value) == (
+        "the helper that helps the test was killed (signal 9) (out of memory? it needs about 1 MB)"
+    )
+
+
+def test_one_that_cannot_be_killed_now_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[[Callable[[], object]], object]
+) -> None:
+    """As it is in a system call on a file system that hangs; the next call finds its end."""
+    kills: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(forked, "_PATIENCE", 0.1)
+        patch.setattr(forked, "_PARTING", 0.1)
+        patch.setattr(os, "kill", lambda pid, _signal: kills.append(pid))
+        with pytest.raises(Failure, match="no answer"):
+            run(signal.pause)
+    (child,) = kills
+    assert forked._unreaped == {child}
+    os.kill(child, signal.SIGKILL)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert run(os.getppid) == os.getpid()
+    assert forked._unreaped == set()
 
 
 def test_the_loop_goes_on_and_a_cancelled_one_is_killed() -> None:
@@ -146,7 +196,7 @@ def test_the_loop_goes_on_and_a_cancelled_one_is_killed() -> None:
     async def cancel() -> None:
         ready = asyncio.Event()
         asyncio.get_running_loop().add_reader(started, ready.set)
-        task = asyncio.create_task(forked.wait(hang))
+        task = asyncio.create_task(HELPER.wait(hang))
         await ready.wait()
         task.cancel()
         await task
@@ -169,7 +219,7 @@ def test_a_signal_to_it_is_none_to_the_daemon() -> None:
 
     async def send_it() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, heard.append, True)
-        assert await forked.wait(get_one) == "alive"
+        assert await HELPER.wait(get_one) == "alive"
         await asyncio.sleep(0)
 
     asyncio.run(send_it())
@@ -181,5 +231,5 @@ def test_a_configuration(tmp_path: Path) -> None:
     file.parent.mkdir(parents=True)
     file.write_text('messages = {501 = "Hi"}\nring_size = "8MiB"')
     assert both(lambda: reader.configuration(tmp_path)) == [reader.configuration(tmp_path)] * 2
-    assert forked.call(lambda: reader.configuration(tmp_path / "nothing")) == Config()
+    assert HELPER.call(lambda: reader.configuration(tmp_path / "nothing")) == Config()
     assert b"pydantic" not in pickle.dumps(reader.configuration(tmp_path))
