@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Give up what the process may do: root at once, the two capabilities once the program is attached.
+"""Gives up privileges: root at once, CAP_BPF and CAP_PERFMON once the program is attached.
 
-Numbers: linux/capability.h, linux/prctl.h, linux/securebits.h. Must run before there is a second thread,
-since the kernel keeps these for each thread.
+Numbers: linux/capability.h, linux/prctl.h, linux/securebits.h. All of it must run before there is a second
+thread, since the kernel keeps credentials for each thread.
 """
 
 import ctypes
@@ -17,13 +17,13 @@ _LAST = 63
 _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 8, 24, 38, 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _VERSION_3 = 0x20080522
-USERS = ("execwatchd", "nobody")  # whom a foreground run of root becomes: the first that exists
+USERS = ("execwatchd", "nobody")  # a foreground run of root becomes the first of them that exists
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def become_user() -> str:
-    """From root to an ordinary user with just the two capabilities; its name. Raises Failure."""
+    """Become an ordinary user who has just the two capabilities. Returns the name; raises Failure."""
     user = _user()
     _prctl(_PR_SET_KEEPCAPS, 1)
     for capability in range(_LAST + 1):
@@ -41,7 +41,7 @@ def become_user() -> str:
 
 
 def drop() -> None:
-    """No capability in any set from here on, and none to be had by executing anything."""
+    """Drop every capability from every set; no exec can bring one back."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     _set(())
@@ -61,16 +61,16 @@ def _user() -> pwd.struct_passwd:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise Failure(f"there is none of the users {', '.join(USERS)}", "create the user execwatchd")
+    raise Failure(f"no user {' or '.join(USERS)} exists", "create the user execwatchd")
 
 
 def _bounded(capability: int) -> bool:
-    """Out of the bounding set; False: there is no such capability on this kernel."""
+    """Drop it from the bounding set. False: this kernel has no such capability."""
     return bool(_libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0)
 
 
 def _set(capabilities: Collection[int]) -> None:
-    """Effective and permitted; nothing inheritable."""
+    """Make these the effective and the permitted ones, and none inheritable."""
     header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
     data = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable of 0..31, then of 32..63
     for capability in capabilities:

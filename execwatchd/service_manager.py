@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the service manager is told and keeps for us; outside systemd all of it does nothing.
+"""systemd as the service manager: notifications, and the file descriptor store. Elsewhere both do nothing.
 
 The only module of the daemon that imports systemd.
 """
@@ -13,7 +13,7 @@ from systemd import daemon
 
 
 class ServiceManager:
-    """systemd by its notification socket: state, watchdog, and the file descriptor store."""
+    """Talks to systemd over the notification socket."""
 
     def __init__(self) -> None:
         self.present = bool(os.environ.get("NOTIFY_SOCKET"))
@@ -21,27 +21,27 @@ class ServiceManager:
         self.watchdog = int(interval) / 1e6 if interval.isdigit() else 0.0  # seconds; 0: none
 
     def stored(self) -> dict[str, int]:
-        """The descriptors that were kept, by name; ours from now on."""
+        """The descriptors from the store, by name; from now on the caller must close them."""
         return {name: fd for fd, name in daemon.listen_fds_with_names(unset_environment=True).items()}
 
     def put(self, name: str, fd: int) -> None:
-        """FDPOLL=0: else systemd drops an attachment at once, since its descriptor polls as hung up."""
+        """Store a descriptor. FDPOLL=0 since an attachment's polls as hung up, and systemd would drop it."""
         self._send("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0", fds=[fd])
 
     def remove(self, name: str) -> None:
-        """systemd closes its copies."""
+        """Remove all descriptors of this name: systemd closes its copies."""
         self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
 
     def ready(self, status: str) -> None:
-        """Started, or done with reloading."""
+        """The start or the reload is complete."""
         self._send("READY=1", f"STATUS={status}")
 
     def reloading(self) -> None:
-        """Always followed by `ready`."""
+        """A reload starts; `ready` must follow."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self, status: str) -> None:
-        """On the way out."""
+        """The daemon is about to end."""
         self._send("STOPPING=1", f"STATUS={status}")
 
     def status(self, status: str) -> None:
@@ -53,9 +53,9 @@ class ServiceManager:
         self._send("WATCHDOG=1")
 
     def barrier(self) -> Callable[[], bool]:
-        """What tells whether systemd has dealt with all that was sent before, sd_notify_barrier(3).
+        """A function that tells whether systemd has processed all that was sent before, sd_notify_barrier(3).
 
-        Not waited for: systemd may be busy for long, and meanwhile there is a ring to read.
+        It isn't waited for: systemd may be busy for long, and the ring must be read meanwhile.
         """
         ours, theirs = os.pipe()
         try:
@@ -70,7 +70,7 @@ class ServiceManager:
 
 
 class _Barrier:
-    """True once nobody has the other end of the pipe any more."""
+    """True once systemd has closed its end of the pipe."""
 
     def __init__(self, fd: int) -> None:
         self._fd: int | None = fd

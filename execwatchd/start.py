@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From a new process to a daemon without privileges: everything before the event loop."""
+"""The start, up to the event loop: from a new process to a daemon without privileges."""
 
 import asyncio
 import contextlib
@@ -21,27 +21,27 @@ from execwatchd.stream.outbox import LogHandler, Outbox
 log = logging.getLogger(__name__)
 
 
-class _Nowhere:
-    """A machine without a journal: a foreground run prints, and that is all."""
+class _NoJournal:
+    """Takes every entry and drops it. A foreground run on a machine without a journal only prints."""
 
     def send(self, _datagram: bytes) -> bool:
         return True
 
 
 def run(*, foreground: bool) -> int:
-    """Runs until it is told to end; the exit code. Raises Failure."""
+    """Run until a signal ends it; the exit code. Raises Failure."""
     manager = ServiceManager()
     journal = Journal()
     has_journal = journal.open() or manager.present
-    outbox = Outbox(journal if has_journal else _Nowhere())
+    outbox = Outbox(journal if has_journal else _NoJournal())
     _log_to(outbox, foreground=foreground)
     stored = manager.stored()
-    if foreground:  # the user that we become may not read a checkout of root's later
+    if foreground:  # later it may have become a user who can't read the checkout
         importlib.import_module("execwatchd.policy.reader")
     files = READER.call(_read_files)
     config = files.choose(taking_over=bool(stored))
     as_root = foreground and os.geteuid() == 0
-    # the user that we become may not read a checkout of root's
+    # Read now, since the user that it becomes may not be able to read the checkout.
     sources = c_source.read(c_source.directory()) if as_root else {}
     if as_root:
         log.info("running as user %s", privileges.become_user())
@@ -55,7 +55,7 @@ def run(*, foreground: bool) -> int:
     privileges.drop()
     daemon.check_access()
     gc.collect()
-    gc.freeze()  # what is there now stays: no later collection needs to look at it
+    gc.freeze()  # what exists now stays, so that no collection needs to look at it again
     return asyncio.run(daemon.serve(has_journal=has_journal))
 
 

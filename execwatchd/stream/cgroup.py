@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a cgroup's path says of who runs there: systemd's unit, a user's own unit, a container.
+"""What a cgroup's path says about who runs there: a system unit, a user's unit, a container.
 
 The rules are systemd's cg_path_get_unit() and cg_path_get_user_unit(), src/basic/cgroup-util.c, and
 unit_name_is_valid(), src/basic/unit-name.c.
@@ -19,7 +19,7 @@ _SESSION = re.compile(rb"session-[A-Za-z0-9]+\.scope")
 _UNIT_NAME_MAX = 256
 
 _HEX = rb"([0-9a-f]{64})"
-# how container runtimes name the cgroup of a container, below systemd or by themselves
+# How container runtimes name the cgroup of a container, with systemd's help or without.
 _CONTAINERS = [
     re.compile(pattern)
     for pattern in (
@@ -35,7 +35,7 @@ _LXC = re.compile(rb"/lxc/([^/]+)")
 
 
 class Place(NamedTuple):
-    """Each is empty where the path names none. `container`: the runtime's id, or its name for lxc, nspawn."""
+    """Each member is empty where the path names none. `container`: the id, with lxc and nspawn the name."""
 
     path: bytes
     unit: bytes = b""
@@ -44,12 +44,12 @@ class Place(NamedTuple):
 
 
 def path(components: bytes) -> bytes:
-    """The path of components from the leaf up, each ended by NUL, as the kernel side sends them."""
+    """A path from its components, which come from the leaf up, each ended by NUL, as in a record."""
     return b"/" + b"/".join(reversed([name for name in components.split(b"\0") if name not in (b"", b"/")]))
 
 
 def place(full: bytes) -> Place:
-    """What systemd, and the usual container runtimes, would say of this path."""
+    """What systemd and the usual container runtimes would say about this path."""
     names = [name for name in full.split(b"/") if name]
     return Place(full, _unit(names), _user_unit(names), _container(full, names))
 
@@ -85,7 +85,7 @@ def _is_unit(name: bytes) -> bool:
 
 
 def _unescape(name: bytes) -> bytes:
-    """systemd puts an underscore before a name that the kernel's own files could have."""
+    """systemd puts an underscore before a name that a file of the kernel in a cgroup may have."""
     return name.removeprefix(b"_")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A record of the ring as values: struct record of bpf/execwatch.h, of this version or an earlier one."""
+"""Decodes records: struct record of bpf/execwatch.h, of this version or of an earlier one."""
 
 import struct
 from operator import itemgetter
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from execwatchd.kernel import layout
 
-REDACTED = 1 << 31  # in `flags`, beside the kernel's: some of argv was replaced
+REDACTED = 1 << 31  # in `flags`, which the kernel doesn't use: something in argv was replaced
 
 
 class MalformedError(ValueError):
-    """Bytes that are no record of this layout."""
+    """The bytes are not a record of this layout."""
 
 
 class Record(NamedTuple):
@@ -55,7 +55,7 @@ class Record(NamedTuple):
 
 
 _PARTS = ("filename", "interp", "cgroup", "argv", "cwd", "ancestors", "exec_id", "end")
-# what a member is that an earlier layout lacks; 0 where nothing is said here
+# The value of a member that an earlier layout lacks, where it isn't 0.
 _ABSENT: dict[str, int | bytes] = {
     "loginuid": layout.NO_ID,
     "session": layout.NO_ID,
@@ -65,18 +65,18 @@ _ABSENT: dict[str, int | bytes] = {
 
 
 class Decoder:
-    """Reads records of one schema. Raises ValueError if the schema is none that this version can read."""
+    """Decodes records of one schema. Raises ValueError for a schema that this version can't read."""
 
     def __init__(self, schema: str = layout.SCHEMA) -> None:
         self._head = layout.record_head(schema)
         names = [field.partition(":")[0] for field in schema.split()]
         self._parts = [name.removesuffix("_len") for name in names if name.endswith("_len")]
-        unknown = [name for name in Record._fields if name not in (*names, *self._parts)]
-        if {"pid", "filename", "argv"} & set(unknown):
+        missing = [name for name in Record._fields if name not in (*names, *self._parts)]
+        if {"pid", "filename", "argv"} & set(missing):
             raise ValueError(f"no schema of a record: {schema[:80]!r}")
         self._lengths = itemgetter(*(i for i, name in enumerate(names) if name.endswith("_len")))
-        self._absent = tuple(_ABSENT.get(name, 0) for name in unknown)
-        order = [*names, *self._parts, *unknown]
+        self._absent = tuple(_ABSENT.get(name, 0) for name in missing)
+        order = [*names, *self._parts, *missing]
         self._pick = itemgetter(*(order.index(name) for name in Record._fields))
 
     def __call__(self, data: bytes) -> Record:
@@ -88,7 +88,7 @@ class Decoder:
         at = self._head.size
         parts = []
         for length in self._lengths(values):
-            if length:  # most have none
+            if length:  # most parts are empty
                 parts.append(data[at : at + length])
                 at += length
             else:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The bytes of a record to the datagram of its entry.
 
-Most execs differ from an earlier one in a dozen numbers only, or in these and their arguments. Such a one is
-put together right from its bytes, with the rest as it was then. All others are taken apart first (decode.py),
-and written field by field (exec_entry.py, end_entry.py), which gives the same datagram.
+Most execs differ from an earlier one in a dozen numbers and their arguments. Their entry is assembled from
+the record's bytes and from pieces that an earlier entry left in a cache: the short way. All others go the
+long way: the record is decoded (decode.py) and written field by field (exec_entry.py, end_entry.py). Both
+give the same datagram.
 """
 
 import sys
@@ -22,35 +23,36 @@ _numbers = layout.members(
 _SIZE = _numbers.size
 _COMMON = layout.record_head(layout.SCHEMA[: layout.SCHEMA.index("timestamp")]).size
 _CWD_FLAGS = int(layout.Flag.HAS_CWD | layout.Flag.CWD_UNREACHABLE)
-# What is remembered, 3 MiB at most whatever is executed: scripts and checks execute the same again and again.
-_REMEMBERED = 512  # of each kind
+# The caches hold 3 MiB at most, whatever is executed. They pay since scripts and checks repeat themselves.
+_REMEMBERED = 512  # entries of each cache
 _SHORT = 256  # bytes of arguments
 _PATHS = 1024  # bytes of filename, interp and cgroup
 
 
 class _LongWayError(Exception):
-    """Arguments that the short way can't write, or may not."""
+    """These arguments need the long way: they have a line feed, or may have a secret."""
 
 
 class Encoder:
-    """For records of one schema; raises ValueError if it is none that this version can read."""
+    """Encodes records of one schema. Raises ValueError for a schema that this version can't read."""
 
     def __init__(self, schema: str = layout.SCHEMA) -> None:
         self._decode = Decoder(schema)
-        self._least = _SIZE if schema == layout.SCHEMA else sys.maxsize  # bytes that can go the short way
+        # The short way knows the current schema only: a record of another is never long enough for it.
+        self._least = _SIZE if schema == layout.SCHEMA else sys.maxsize
         self.redact_with(None)
 
     def redact_with(self, redact: Redactor | None) -> None:
-        """What takes the secrets out of every record from here on; None: nothing does."""
+        """Use this redactor from here on; None: write arguments as they are."""
         suspects = redact.suspects if redact else None
 
         def cmdline(argv: bytes) -> bytes:
             if b"\n" in argv or (suspects and suspects(argv)):
-                raise _LongWayError  # a result would be remembered, with what may be secret
+                raise _LongWayError  # an exception isn't cached: no possible secret stays in memory
             return utf8(argv)
 
         self._redact = redact
-        self._cmdline, self._cmdline_again = cmdline, lru_cache(maxsize=_REMEMBERED)(cmdline)
+        self._cmdline, self._cached_cmdline = cmdline, lru_cache(maxsize=_REMEMBERED)(cmdline)
 
     def __call__(self, data: bytes) -> bytes:
         """Raises MalformedError."""
@@ -64,7 +66,7 @@ class Encoder:
         end = start + argv_len
         argv = data[start:end]
         try:
-            cmdline = (self._cmdline_again if argv_len <= _SHORT else self._cmdline)(argv)
+            cmdline = (self._cached_cmdline if argv_len <= _SHORT else self._cmdline)(argv)
         except _LongWayError:
             cmdline = b""
         if (
@@ -74,10 +76,10 @@ class Encoder:
             or len(data) < end + cwd_len + ancestors_len + exec_id_len
         ):
             return self._long_way(data)
-        known = _common(data[:_COMMON] + data[_SIZE:start])
-        if not known:
+        pieces = _common(data[:_COMMON] + data[_SIZE:start])
+        if not pieces:
             return self._long_way(data)
-        introduction, remark, common, cwd_flags = known
+        introduction, remark, common, cwd_flags = pieces
         extras = b""
         if nspid or exec_id_len or ancestors_len or cwd_flags:
             cwd_end = end + cwd_len
@@ -99,7 +101,7 @@ class Encoder:
         return end_entry.encode(record) if record.end else exec_entry.encode(record)
 
     def record(self, data: bytes) -> Record:
-        """Without its secrets. Raises MalformedError."""
+        """The decoded record without its secrets. Raises MalformedError."""
         record = self._decode(data)
         return redacted(record, self._redact) if self._redact else record
 
@@ -117,9 +119,11 @@ _decode = Decoder()
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _common(known: bytes) -> tuple[bytes, bytes, bytes, int] | None:
-    """What an entry gets by these parts of its record, and flags of its cwd; None: it is no usual one."""
-    record = _decode(known[:_COMMON] + bytes(_SIZE - _COMMON) + known[_COMMON:])
+def _common(shared: bytes) -> tuple[bytes, bytes, bytes, int] | None:
+    """What all entries with these parts of their record share: introduction, remark, fields, and the flags
+    that concern the working directory. None: they need the long way.
+    """
+    record = _decode(shared[:_COMMON] + bytes(_SIZE - _COMMON) + shared[_COMMON:])
     if not exec_entry.is_usual(record):
         return None
     return (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The end of a process as the datagram of one journal entry, and as a line."""
+"""The end of a process as the datagram of one journal entry, and as a line of text."""
 
 import os
 import resource
@@ -18,15 +18,15 @@ _HEAD = (
     + Kind.EXITED.value.encode()
     + b"\nEXECWATCH_PID=%d\nEXECWATCH_UID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_RUN_TIME_USEC=%d\n"
 )
-_KIB = resource.getpagesize() // 1024  # of a page
+_PAGE_KIB = resource.getpagesize() // 1024
 
 
 def encode(r: Record) -> bytes:
-    """The datagram of this end's entry, every field that has a value. Raises struct.error."""
+    """The datagram of this end's entry, with every field that has a value. Raises struct.error."""
     _began, peak, status, _unused = END.unpack(r.end)
     values: dict[bytes, int | bytes | None] = {
         **_outcome(status),
-        b"PEAK_RSS_KB": peak * _KIB or None,
+        b"PEAK_RSS_KB": peak * _PAGE_KIB or None,
         b"LOGINUID": None if r.loginuid == NO_ID else r.loginuid,
         b"SESSION": None if r.session == NO_ID else r.session,
         b"TTY": terminal(string(r.tty)) or None,
@@ -61,19 +61,19 @@ def signal_name(number: int) -> str:
     """`SIGKILL`, `SIGRTMIN+3`, as kill(1) takes them."""
     try:
         return signal.Signals(number).name
-    except ValueError:  # one that libc keeps for itself, or between the first and the last real-time one
+    except ValueError:  # libc uses it internally, or it is a real-time signal in the middle of their range
         first = int(signal.SIGRTMIN)
         return f"SIGRTMIN+{number - first}" if number > first else str(number)
 
 
 def _run_time(r: Record) -> int:
-    """Since the exec, in µs."""
+    """How long the process ran since the exec, in µs."""
     began: int = END.unpack(r.end)[0]
     return max(r.timestamp - began, 0) // 1000
 
 
 def _outcome(status: int) -> dict[bytes, int | bytes | None]:
-    """The words are those of a service's Result, systemd.service(5): one field says whether it went well."""
+    """EXIT_RESULT alone says whether it went well, in the words of Result= in systemd.service(5)."""
     if not os.WIFSIGNALED(status):
         code = os.WEXITSTATUS(status)
         return {b"EXIT_CODE": code, b"EXIT_RESULT": b"exit-code" if code else b"success"}

@@ -22,47 +22,48 @@ _TRUNCATED: dict[int, bytes] = {
 }
 _ANY_TRUNCATED = sum(_TRUNCATED)
 _UNUSUAL = _ANY_TRUNCATED | REDACTED
-# as plain integers: an operation on an IntFlag costs a microsecond
+# Plain integers, since an operation on an IntFlag costs a microsecond.
 _HAS_COMM, _HAS_CGROUP, _HAS_CWD = int(Flag.HAS_COMM), int(Flag.HAS_CGROUP), int(Flag.HAS_CWD)
 _CUT_ARGV, _UNREACHABLE = int(Flag.TRUNCATED_ARGV), int(Flag.CWD_UNREACHABLE)
 _NO_UNIT = int(Flag.CGROUP_OUTSIDE | Flag.TRUNCATED_CGROUP)
 _WHERE = _HAS_CGROUP | _NO_UNIT
-_PATHS = 256  # that are remembered: some may be 4 KiB long
-# pid, introduction, command line or filename, remark, pid, ppid, timestamp, command line
+_PATHS = 256  # entries of a cache of paths, which may be 4 KiB long each
+# Its values: pid, introduction, command line or filename, remark, pid, ppid, timestamp, command line.
 _HEAD = (
     b"MESSAGE=%d%b%b%b\nEXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_CMDLINE=%b\n"
 )
 _ARGC = b"EXECWATCH_ARGC=%d\n"
-# all of `encode` where nothing is unusual; then argc, argv without a line feed, `extras` and `common`
+# What `encode` writes of a usual exec. Its values: those of _HEAD, argc, argv (which may have no line feed),
+# `extras`, `common`.
 USUAL = _HEAD + _ARGC + b"EXECWATCH_ARGV=%b\n%b%b"
 _PTS = re.compile(rb"pts([0-9]+)").fullmatch
 
 
 def message(record: Record) -> str:
     """`<pid> <uid> <caller's comm> <message>: <command line>`, on one line whatever the parts contain."""
-    said = quoting.utf8(record.argv or record.filename)
-    return (b"%d%b%b%b" % (record.pid, introduction(record), said, remark(record))).decode()
+    command = quoting.utf8(record.argv or record.filename)
+    return (b"%d%b%b%b" % (record.pid, introduction(record), command, remark(record))).decode()
 
 
 def introduction(r: Record) -> bytes:
-    """What is between pid and command line."""
+    """The part of MESSAGE between pid and command line."""
     return _introduction(r.uid, r.comm, r.flags & _HAS_COMM, r.message)
 
 
 def remark(r: Record) -> bytes:
-    """What a reader must know of the command line, as a comment in it."""
+    """What a reader must know about the command line, as a shell comment behind it."""
     missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
     cut = f" # cut, {missing}" if r.flags & _CUT_ARGV else ""
     return (f"{cut} # {_errno_name(r.result)}" if r.result else cut).encode()
 
 
 def encode(r: Record) -> bytes:
-    """The datagram of this exec's entry, every field of the contract that has a value."""
+    """The datagram of this exec's entry, with every field that has a value."""
     cmdline = quoting.utf8(r.argv)
-    said = cmdline or quoting.utf8(r.filename)
+    shown = cmdline or quoting.utf8(r.filename)
     counted = not (r.result and r.flags & _CUT_ARGV)
     return b"".join([
-        _HEAD % (r.pid, introduction(r), said, remark(r), r.pid, r.ppid, r.timestamp, cmdline),
+        _HEAD % (r.pid, introduction(r), shown, remark(r), r.pid, r.ppid, r.timestamp, cmdline),
         _ARGC % r.argc if counted else b"",
         field(b"ARGV", r.argv),
         extras(r.pid, r.nspid, r.flags, cwd=r.cwd, ancestors=r.ancestors, identity=r.exec_id),
@@ -71,7 +72,7 @@ def encode(r: Record) -> bytes:
 
 
 def common(r: Record) -> bytes:
-    """The fields that are the same for many execs: nine of ten come from the same few programs and users."""
+    """The fields that many execs share, since nine of ten come from the same few programs and users."""
     return b"".join([
         _who(r.result, r.uid, r.euid, r.gid, r.loginuid, r.session, r.pidns, r.mntns, r.tty, r.message),
         _names(r.comm if r.flags & _HAS_COMM else None, r.new_comm, r.parent_comm, r.result),
@@ -82,7 +83,7 @@ def common(r: Record) -> bytes:
 
 
 def extras(pid: int, nspid: int, flags: int, *, cwd: bytes, ancestors: bytes, identity: bytes) -> bytes:
-    """The fields that few processes have, or that an option adds. `identity`: Record.exec_id."""
+    """The fields that few execs have, or that an option adds. `identity`: Record.exec_id."""
     parts = []
     if identity:
         parts.append(exec_id(pid, identity))
@@ -96,7 +97,7 @@ def extras(pid: int, nspid: int, flags: int, *, cwd: bytes, ancestors: bytes, id
 
 
 def is_usual(r: Record) -> bool:
-    """USUAL has all of it, if its argv lets it."""
+    """Whether USUAL has all of its fields; of argv that says nothing."""
     return not r.flags & _UNUSUAL
 
 
@@ -112,12 +113,12 @@ def _cut(r: Record) -> bytes:
 
 
 def exec_id(pid: int, identity: bytes) -> bytes:
-    """The field that names the exec on its boot. It is the same whichever program, or how many, saw it."""
+    """The field that names the exec, unique on its boot. Each program that sees it gives it the same name."""
     return b"EXECWATCH_EXEC_ID=%d-%d-%d\n" % (pid, *EXEC_ID.unpack(identity))
 
 
 def terminal(name: bytes) -> bytes:
-    """The device below /dev: the kernel calls /dev/pts/0 pts0."""
+    """The device's path below /dev. The kernel's name of /dev/pts/0 is pts0."""
     match = _PTS(name)
     return b"pts/" + match[1] if match else name
 
@@ -134,17 +135,17 @@ def _introduction(uid: int, comm: bytes, has_comm: int, text: bytes) -> bytes:
 
 
 def _user_text(padded: bytes) -> str:
-    """The message of the map; values that the daemon did not write could have anything in them."""
+    """The message as printable text. A value that another program put into the map may have any bytes."""
     text = string(padded).decode(errors="surrogateescape")
     return "".join(c if c.isprintable() else quoting.escape(c.encode(errors="surrogateescape")) for c in text)
 
 
 @lru_cache(maxsize=1024)
-def _who(  # noqa: PLR0917  the key that it is remembered by
+def _who(  # noqa: PLR0917  its arguments are the key of the cache
     result: int, uid: int, euid: int, gid: int, loginuid: int, session: int, pidns: int, mntns: int,
     tty: bytes, text: bytes,
 ) -> bytes:  # fmt: skip
-    """The kind of entry, and what its process has in common with many."""
+    """The kind of entry, and the fields that its process shares with many others."""
     values: dict[bytes, int | bytes | None] = {
         b"RESULT": result,
         b"UID": uid,
@@ -179,19 +180,19 @@ def _names(comm: bytes | None, new_comm: bytes, parent_comm: bytes, result: int)
 
 @lru_cache(maxsize=_PATHS)
 def _program(filename: bytes, interp: bytes) -> bytes:
-    """Without their NULs; a filename that could not be read is none."""
+    """The fields of both paths, which come with their NULs. A filename that couldn't be read has no field."""
     fields = [field(b"FILENAME", filename[:-1])] if filename else []
     return b"".join([*fields, field(b"INTERP", interp[:-1])] if interp else fields)
 
 
 def where(components: bytes, flags: int) -> bytes:
-    """The fields of the cgroup: components as the kernel side sends them, and the record's flags."""
+    """The fields of the cgroup. `components`: as in a record; `flags`: the record's."""
     return _where(components, flags & _WHERE)
 
 
 @lru_cache(maxsize=_PATHS)
 def _where(components: bytes, flags: int) -> bytes:
-    """A path above the daemon's own cgroup namespace is not of the systemd that it runs under: no unit."""
+    """A path outside of the daemon's cgroup namespace has no unit: another systemd may have made it."""
     if not flags & _HAS_CGROUP:
         return b""
     path = cgroup.path(components)
@@ -210,7 +211,7 @@ def _where(components: bytes, flags: int) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _ancestors(chain: bytes) -> bytes:
-    """`pid:comm` of each, the parent first."""
+    """The field with `pid:comm` of each ancestor, the parent first."""
     words = (f"{pid}:{quoting.escape(string(comm))}" for pid, comm in ANCESTOR.iter_unpack(chain))
     return field(b"ANCESTORS", " ".join(words).encode())
 

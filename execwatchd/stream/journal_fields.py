@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""journald's native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/): an entry as lines of a datagram.
+"""Fields of a journal entry in journald's native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/).
 
-`KEY=value`, or the key, the length as 64 bits little-endian and the value where it has a newline.
+A field is the line `KEY=value`; where the value has a newline, it is the line `KEY`, the value's length as 64
+bits in little-endian order, the value, and a newline.
 """
 
 import struct
@@ -9,24 +10,24 @@ from collections.abc import Mapping
 
 
 def line(key: bytes, value: bytes) -> bytes:
-    """One field."""
+    """One field of any name."""
     if b"\n" in value:
         return b"%b\n%b%b\n" % (key, struct.pack("<Q", len(value)), value)
     return b"%b=%b\n" % (key, value)
 
 
 def field(name: bytes, value: bytes) -> bytes:
-    """One of our own fields, by its name without the prefix."""
+    """An EXECWATCH_ field; `name` is without the prefix."""
     return line(b"EXECWATCH_" + name, value)
 
 
 def string(padded: bytes) -> bytes:
-    """What a string of the kernel's has before its NUL."""
+    """A string of the kernel, without the NULs that it is padded with."""
     return padded.partition(b"\0")[0]
 
 
 def log_entry(priority: int, text: str, fields: Mapping[str, str | int]) -> bytes:
-    """An entry of the daemon's own log. `priority` as in syslog(3)."""
+    """A whole entry of the daemon's log. `priority`: as in syslog(3)."""
     lines = [line(b"MESSAGE", text.encode(errors="backslashreplace")), b"SYSLOG_IDENTIFIER=execwatchd\n"]
     lines.append(b"PRIORITY=%d\n" % priority)
     lines += [

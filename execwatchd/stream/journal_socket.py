@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""journald's own socket, never waited for: a stalled journal must not stop the loop.
+"""The socket of journald, which is never waited for: a stalled journal must not stop the event loop.
 
-systemd-python's `journal.send` would: it holds the interpreter's lock while it blocks.
+systemd-python's `journal.send` would stop it: it blocks while it holds the interpreter's lock.
 """
 
 import errno
@@ -20,14 +20,14 @@ _TOO_LONG = {errno.EMSGSIZE}
 
 
 class Journal:
-    """A connected datagram socket. `send` says whether the entry was accepted."""
+    """A datagram socket that is connected to journald, or can be connected again."""
 
     def __init__(self, path: Path = SOCKET) -> None:
         self._path = path
         self._socket: socket.socket | None = None
 
     def open(self) -> bool:
-        """Connect, if that isn't done yet; False: nobody listens there now."""
+        """Connect unless it is connected. False: nobody listens there now."""
         if self._socket:
             return True
         new = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -41,18 +41,18 @@ class Journal:
         return True
 
     def fileno(self) -> int:
-        """To wait until it is writable; -1: not connected."""
+        """The descriptor to wait on until it is writable; -1: not connected."""
         return self._socket.fileno() if self._socket else -1
 
     def unread(self) -> int:
-        """Bytes that were accepted, and that journald has still to read."""
+        """Bytes that the socket accepted and journald hasn't read yet."""
         if not self._socket:
             return 0
         answer = fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ, unix(7)
         return int.from_bytes(answer, sys.byteorder)
 
     def send(self, datagram: bytes) -> bool:
-        """One entry. False: not now; wait for the socket, or open it again where it has none."""
+        """Send one entry. False: not accepted; wait until the socket is writable, or open it again."""
         if not self._socket:
             return False
         try:
@@ -65,11 +65,11 @@ class Journal:
         if error.errno in _TOO_LONG:
             return self._send_file(datagram)
         if error.errno not in _FULL:
-            self.close()  # journald is gone, or another one sits on the path
+            self.close()  # journald has ended, or another journald listens at the path
         return False
 
     def _send_file(self, datagram: bytes) -> bool:
-        """What exceeds a datagram goes as a sealed file, as the protocol has it."""
+        """An entry that exceeds a datagram goes as a sealed memory file, as the native protocol says."""
         assert self._socket
         fd = os.memfd_create("execwatchd-entry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
@@ -86,7 +86,7 @@ class Journal:
         return True
 
     def close(self) -> None:
-        """Until the next `open`."""
+        """Disconnect, until the next `open`."""
         if self._socket:
             self._socket.close()
         self._socket = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where entries leave: the events, and the daemon's own log before them, by whatever sinks there are."""
+"""The way out for entries: those of execs, and before them those of the daemon's log."""
 
 import logging
 from collections import deque
@@ -10,19 +10,19 @@ from execwatchd.stream import journal_fields
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_ROOM = 1000  # log entries that wait while the journal stalls
+_ROOM = 1000  # log entries that may wait while the journal stalls
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
 
 class Sink(Protocol):
-    """A way out that never blocks."""
+    """Takes entries without blocking."""
 
     def send(self, datagram: bytes) -> bool:
-        """False: not accepted now."""
+        """Send one entry. False: not accepted now."""
 
 
 class Outbox:
-    """The daemon's own entries wait here in order while the sink takes none; events wait in the ring."""
+    """While the sink takes nothing, log entries wait here, in order; execs wait in the ring."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -31,13 +31,13 @@ class Outbox:
         self.on_stall: Callable[[], None] | None = None
 
     def send(self, datagram: bytes) -> bool:
-        """An event, behind all that waits. False: not accepted; it stays the caller's."""
+        """Send an exec's entry, after all log entries that wait. False: not accepted, the caller keeps it."""
         if self._waiting and not self.flush():
             return False
         return self._sink.send(datagram)
 
     def post(self, datagram: bytes) -> None:
-        """An entry of our own: now, or when the sink takes entries again."""
+        """Send a log entry, now or once the sink takes entries again."""
         if self.flush() and self._sink.send(datagram):
             return
         self._dropped += len(self._waiting) == _ROOM
@@ -46,7 +46,7 @@ class Outbox:
             self.on_stall()
 
     def flush(self) -> bool:
-        """Send what waits; True: nothing does any more."""
+        """Send the log entries that wait. True: none is left."""
         while self._waiting:
             if not self._sink.send(self._waiting[0]):
                 return False
@@ -60,14 +60,14 @@ class Outbox:
 
 
 class LogHandler(logging.Handler):
-    """The daemon's log as journal entries; `extra=kinds.entry(…)` adds their fields."""
+    """Makes journal entries of the daemon's log; `extra=` of a logging call adds fields."""
 
     def __init__(self, outbox: Outbox) -> None:
         super().__init__()
         self._outbox = outbox
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queued, never waited for."""
+        """Post the line without waiting for the journal."""
         priority = next((p for level, p in _PRIORITIES if record.levelno >= level), 7)
         fields = {**getattr(record, "journal", {}), "CODE_FUNC": record.funcName or "", "LOGGER": record.name}
         self._outbox.post(journal_fields.log_entry(priority, self.format(record), fields))

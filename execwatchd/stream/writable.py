@@ -1,34 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Waits, in the loop, for the journal to take entries again."""
+"""Waits, without blocking the event loop, until the journal takes entries again."""
 
 import asyncio
 from collections.abc import Callable
 
 from execwatchd.stream.journal_socket import Journal
 
-_RETRY = 1.0  # s, between attempts to reach a journal that is gone
-_LOOK = 0.01  # s
-_PARTING = 2.0  # s, that a stalled journal may delay the end
+_RETRY = 1.0  # s between two attempts to connect to a journald that has ended
+_LOOK = 0.01  # s between two looks at what journald has read
+_PARTING = 2.0  # s by which a stalled journal may delay the end of the daemon
 
 
 class Writable:
-    """Calls back once, when the journal's socket is writable, or there again."""
+    """Calls back once, when the journal's socket has become writable."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._waiting: list[Callable[[], None]] = []
 
     def wait(self, callback: Callable[[], None]) -> None:
-        """Each waits once, however often it asks."""
+        """Call back once, however often this is asked before."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._watch)
         if callback not in self._waiting:
             self._waiting.append(callback)
 
     async def all_read(self) -> None:
-        """Return once journald has read everything, or after 2 s.
+        """Return once journald has read everything that was sent, or after 2 s.
 
-        It looks up a sender's unit when it reads: of a process that is gone it finds none.
+        journald looks up the sender's unit only when it reads. If the sender has ended by then, the entry has
+        no unit, and `journalctl -u` doesn't show it.
         """
         for _ in range(int(_PARTING / _LOOK)):
             if not self._journal.unread():

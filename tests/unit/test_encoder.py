@@ -182,9 +182,9 @@ def test_no_secret_is_remembered() -> None:
     encode.redact_with(Redactor(["default"]))
     for argv in (b"x\0--token=hunter2\0", b"a\nb\0"):
         encode(pack(values(argv=argv)))
-    assert encode._cmdline_again.cache_info().currsize == 0
+    assert encode._cached_cmdline.cache_info().currsize == 0
     encode(pack(values()))
-    assert encode._cmdline_again.cache_info().currsize == 1
+    assert encode._cached_cmdline.cache_info().currsize == 1
 
 
 def test_a_record_of_another_layout() -> None:
