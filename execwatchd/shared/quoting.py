@@ -3,6 +3,8 @@
 
 import re
 
+from execwatchd.shared.visible import invisible, is_visible
+
 # reserved words: bash(1); as the first word they would be syntax, not a command
 _RESERVED = frozenset(
     b"! case coproc do done elif else esac fi for function if in select then until while time".split()
@@ -33,9 +35,18 @@ def quoted(value: object) -> str:
 def escape(raw: bytes) -> str:
     r"""Printable text; other bytes, white space and the backslash as \ooo."""
     text = raw.decode(errors="surrogateescape")
-    if text.isprintable() and " " not in text and "\\" not in text:
+    if " " not in text and "\\" not in text and is_visible(text):
         return text
-    return "".join(c if c.isprintable() and c not in " \\" else _octal(c) for c in text)
+    return _escaped(text, invisible(text) | {" ", "\\"})
+
+
+def escape_invisible(text: str) -> str:
+    r"""The text with what doesn't show as \ooo; white space and the backslash stay."""
+    return text if is_visible(text) else _escaped(text, invisible(text))
+
+
+def _escaped(text: str, characters: set[str]) -> str:
+    return "".join(_octal(c) if c in characters else c for c in text)
 
 
 def shell(argv: bytes) -> str:
@@ -83,13 +94,14 @@ def _with_empty_ones(words: bytes) -> bytes:
 def _strange(match: re.Match[bytes]) -> bytes:
     word = match[0]
     text = word.decode(errors="surrogateescape")
-    if "'" not in text and text.isprintable():
+    visible = is_visible(text)
+    if visible and "'" not in text:
         return b"'%b'" % word
     text = text.replace("\\", r"\\").replace("'", r"\'")
-    unprintable = [c for c in set(text) if not c.isprintable()]
-    if len(unprintable) > _CHARACTERS:
+    hidden = () if visible else invisible(text)
+    if len(hidden) > _CHARACTERS:
         return f"$'{_hex(word)}'".encode()
-    for c in unprintable:
+    for c in hidden:
         text = text.replace(c, _octal(c))
     return f"$'{text}'".encode()
 

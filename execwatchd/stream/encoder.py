@@ -13,6 +13,7 @@ from functools import lru_cache
 from execwatchd.kernel import layout
 from execwatchd.redaction.redactor import Redactor
 from execwatchd.shared.quoting import utf8
+from execwatchd.shared.visible import has_right_to_left
 from execwatchd.stream import end_entry, exec_entry
 from execwatchd.stream.decode import REDACTED, Decoder, Record
 
@@ -30,7 +31,7 @@ _PATHS = 1024  # bytes of filename, interp and cgroup
 
 
 class _LongWayError(Exception):
-    """These arguments need the long way: they have a line feed, or may have a secret."""
+    """These arguments need the long way: they have a line feed, a remark, or may have a secret."""
 
 
 class Encoder:
@@ -49,6 +50,8 @@ class Encoder:
         def cmdline(argv: bytes) -> bytes:
             if b"\n" in argv or (suspects and suspects(argv)):
                 raise _LongWayError  # an exception isn't cached: no possible secret stays in memory
+            if not argv.isascii() and has_right_to_left(argv.decode(errors="replace")):
+                raise _LongWayError  # the entry has a remark
             return utf8(argv)
 
         self._redact = redact
@@ -128,7 +131,7 @@ def _common(shared: bytes) -> tuple[bytes, bytes, bytes, int] | None:
         return None
     return (
         exec_entry.introduction(record),
-        exec_entry.remark(record),
+        exec_entry.remark(record._replace(argv=b"\0")),  # there are arguments, which need no remark
         exec_entry.common(record),
         record.flags & _CWD_FLAGS,
     )

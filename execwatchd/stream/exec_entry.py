@@ -9,6 +9,7 @@ from functools import lru_cache
 from execwatchd.kernel.layout import ANCESTOR, EXEC_ID, NO_ID, Flag
 from execwatchd.shared import quoting
 from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.visible import has_right_to_left
 from execwatchd.stream import cgroup
 from execwatchd.stream.decode import REDACTED, Record
 from execwatchd.stream.journal_fields import field, line, string
@@ -53,8 +54,12 @@ def introduction(r: Record) -> bytes:
 def remark(r: Record) -> bytes:
     """What a reader must know about the command line, as a shell comment behind it."""
     missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
-    cut = f" # cut, {missing}" if r.flags & _CUT_ARGV else ""
-    return (f"{cut} # {_errno_name(r.result)}" if r.result else cut).encode()
+    remarks = [f" # cut, {missing}"] if r.flags & _CUT_ARGV else []
+    if has_right_to_left((string(r.comm) + (r.argv or r.filename)).decode(errors="replace")):
+        remarks.append(" # right-to-left")  # a terminal may show the line in another order
+    if r.result:
+        remarks.append(f" # {_errno_name(r.result)}")
+    return "".join(remarks).encode()
 
 
 def encode(r: Record) -> bytes:
@@ -136,8 +141,7 @@ def _introduction(uid: int, comm: bytes, has_comm: int, text: bytes) -> bytes:
 
 def _user_text(padded: bytes) -> str:
     """The message as printable text. A value that another program put into the map may have any bytes."""
-    text = string(padded).decode(errors="surrogateescape")
-    return "".join(c if c.isprintable() else quoting.escape(c.encode(errors="surrogateescape")) for c in text)
+    return quoting.escape_invisible(string(padded).decode(errors="surrogateescape"))
 
 
 @lru_cache(maxsize=1024)

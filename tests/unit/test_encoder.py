@@ -17,7 +17,8 @@ from tests.fakes.native import fields
 from tests.fakes.records import Value, pack, values
 
 HAS = int(Flag.HAS_COMM | Flag.HAS_CGROUP)
-WORD = st.binary(max_size=12).map(lambda raw: raw.replace(b"\0", b""))
+RIGHT_TO_LEFT = st.just("אבג".encode())
+WORD = st.one_of(st.binary(max_size=12).map(lambda raw: raw.replace(b"\0", b"")), RIGHT_TO_LEFT)
 WORDS = st.lists(WORD, max_size=4).map(lambda words: b"".join(word + b"\0" for word in words))
 U32 = st.integers(0, 2**32 - 1)
 CHANGED = st.fixed_dictionaries(
@@ -104,6 +105,7 @@ def test_the_short_way(changed: dict[str, Value], long_ways: list[Record]) -> No
     [
         {"argv": b"", "argc": 0},
         {"argv": b"a\nb\0"},
+        {"argv": "אבג\0".encode()},
         {"filename": b"/" + b"x" * 1000 + b"\0"},
         {"flags": HAS | Flag.TRUNCATED_CGROUP},
         {"flags": HAS | Flag.TRUNCATED_ARGV},

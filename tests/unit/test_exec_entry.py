@@ -208,6 +208,15 @@ def test_an_errno_that_has_no_name_here() -> None:
             "37926 501 bash Hi user 501!: ls -la # cut, 3000 arguments of 14894 bytes",
         ),
         ({"flags": 0}, "37926 501 ? Hi user 501!: ls -la"),
+        ({"comm": "a\u3164".encode()}, r"37926 501 a\343\205\244 Hi user 501!: ls -la"),
+        ({"message": "a\ufe0f b".encode()}, r"37926 501 bash a\357\270\217 b: ls -la"),
+        ({"argv": "ls\0אבג\0".encode()}, "37926 501 bash Hi user 501!: ls 'אבג' # right-to-left"),
+        ({"comm": "אבג".encode()}, "37926 501 אבג Hi user 501!: ls -la # right-to-left"),
+        ({"argv": b"", "filename": "/ש\0".encode()}, "37926 501 bash Hi user 501!: '/ש' # right-to-left"),
+        (
+            {"argv": "ש\0".encode(), "flags": HAS | Flag.TRUNCATED_ARGV, "argc": 3, "argv_total": 9000},
+            "37926 501 bash Hi user 501!: 'ש' # cut, 3 arguments of 9000 bytes # right-to-left",
+        ),
     ],
 )
 def test_the_message(changed: dict[str, Value], text: str) -> None:
