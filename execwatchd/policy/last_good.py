@@ -8,6 +8,7 @@ from pathlib import Path
 
 from execwatchd.policy.configuration import Config
 from execwatchd.policy.state import Loaded
+from execwatchd.shared import atomic_file
 from execwatchd.shared.errors import ConfigError
 from execwatchd.shared.message_ids import Kind, entry
 
@@ -61,9 +62,7 @@ def keep(kept: Path | None, config: Config) -> None:
         return
     origins = [[list(key), str(file)] for key, file in config.origins.items()]
     content = {"settings": asdict(config.settings), "origins": origins}
-    temporary = kept.with_name(f".{kept.name}.new")
     try:
-        temporary.write_text(json.dumps(content))
-        temporary.replace(kept)
+        atomic_file.write(kept, json.dumps(content).encode(), mode=0o600)
     except OSError as error:
         log.warning("the accepted configuration could not be kept in %s: %s", kept, error.strerror)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from execwatchd.policy.checked import ActionName, Limit, Message, Uid
+from execwatchd.shared import atomic_file
 from execwatchd.shared.errors import NotChanged
 from execwatchd.shared.message_ids import Kind, entry
 
@@ -77,7 +78,8 @@ class StateStore:
                 _set_aside(path)
                 self._in_the_way = False
             content = {name: value for name, value in asdict(state).items() if value is not None}
-            _replace(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
+            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+            atomic_file.write(path, text.encode(), mode=0o600, durable=True)
         except OSError as error:
             log.error("Cannot write %s: %s", path, error.strerror)  # noqa: TRY400  the errno says it all
             raise NotChanged(f"the change could not be saved, so it was not made: {error.strerror}") from None
@@ -92,27 +94,3 @@ def _set_aside(path: Path) -> Path:
         target = path.with_name(f"{path.name}.rejected-{stamp}-{number}")
     path.rename(target)
     return target
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Puts `content` at `path` so that after a crash there is either all of the old or all of the new."""
-    temporary = path.with_name(f".{path.name}.new")  # one name: a crash leaves one at most
-    temporary.unlink(missing_ok=True)
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # on a full disk its space is needed
-        raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -14,6 +14,7 @@ from execwatchd.shared.errors import NotChanged
 from execwatchd.shared.message_ids import Kind
 from execwatchd.shared.rules import Action
 from tests.fakes.control import state_store
+from tests.unit.conftest import FullDisk
 
 STATE = State(
     default_message="",
@@ -125,5 +126,15 @@ def test_a_failed_write_changes_nothing(
     monkeypatch.undo()
     assert str(error.value) == "the change could not be saved, so it was not made: No space left on device"
     assert str(path) in caplog.text
+    assert path.read_bytes() == before
+    assert names(path) == ["state.json"]
+
+
+@pytest.mark.parametrize("call", ["write", "fsync of the file", "fsync of the directory"])
+def test_a_full_disk_changes_nothing(path: Path, call: str, full_disk: FullDisk) -> None:
+    save(path, State())
+    before = path.read_bytes()
+    with full_disk(call), pytest.raises(NotChanged, match="No space left on device"):
+        save(path, STATE)
     assert path.read_bytes() == before
     assert names(path) == ["state.json"]
