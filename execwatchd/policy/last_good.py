@@ -3,7 +3,7 @@
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from execwatchd.policy.configuration import Config
@@ -61,7 +61,7 @@ def keep(kept: Path | None, config: Config) -> None:
     if kept is None:
         return
     origins = [[list(key), str(file)] for key, file in config.origins.items()]
-    content = {"settings": asdict(config.settings), "origins": origins}
+    content = {"settings": config.settings.in_file(), "origins": origins}
     try:
         atomic_file.write(kept, json.dumps(content).encode(), mode=0o600)
     except OSError as error:

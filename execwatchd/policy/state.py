@@ -6,34 +6,23 @@ import json
 import logging
 import os
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from execwatchd.policy.checked import ActionName, Limit, Message, Uid
+from execwatchd.policy.layer import Layer
 from execwatchd.shared import atomic_file
 from execwatchd.shared.errors import NotChanged
 from execwatchd.shared.message_ids import Kind, entry
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class State:
-    """Version 1 of the state file; None means that it was not set over the bus."""
-
-    version: Literal[1] = 1
-    default_message: Message | None = None
-    default_action: ActionName | None = None
-    messages: dict[Uid, Message] = field(default_factory=dict)
-    actions: dict[Uid, ActionName] = field(default_factory=dict)
-    limits: dict[Uid, Limit] = field(default_factory=dict)
+VERSION = 1  # of the file's form
 
 
 class Loaded(NamedTuple):
     """What a state file has, and why it can't be used if it can't."""
 
-    state: State = State()
+    state: Layer = Layer()
     rejected: str = ""
 
 
@@ -51,7 +40,7 @@ class StateStore:
         if path and rejected:
             self._reject(path, rejected)
 
-    async def save(self, state: State) -> None:
+    async def save(self, state: Layer) -> None:
         """Returns once `state` is on disk; raises NotChanged, and then the file is as it was."""
         if self._path is not None:
             # A thread, for fsync can take seconds on a busy disk, and the event loop feeds the journal.
@@ -72,12 +61,12 @@ class StateStore:
             extra=entry(Kind.STATE_REJECTED, EXECWATCH_FILE=str(path), EXECWATCH_REASON=reason),
         )
 
-    def _write(self, path: Path, state: State) -> None:
+    def _write(self, path: Path, state: Layer) -> None:
         try:
             if self._in_the_way:
                 _set_aside(path)
                 self._in_the_way = False
-            content = {name: value for name, value in asdict(state).items() if value is not None}
+            content = {"version": VERSION, **state.defaults(), **state.tables()}
             text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
             atomic_file.write(path, text.encode(), mode=0o600, durable=True)
         except OSError as error:
