@@ -18,7 +18,7 @@ from execwatchd.policy import last_good
 from execwatchd.policy.configuration import Config
 from execwatchd.policy.last_good import StartFiles
 from execwatchd.policy.state import StateStore
-from execwatchd.policy.table import MessageTable
+from execwatchd.policy.table import RuleTable
 from execwatchd.redaction.redactor import Redactor
 from execwatchd.service_manager import ServiceManager
 from execwatchd.shared.errors import EXIT_CONFIG, ChangeError, ConfigError, Failure
@@ -63,7 +63,7 @@ class Daemon:
         self._config = config
         self._foreground = foreground
         self._state = StateStore(state_file("state.json"), files.state)
-        self._table: MessageTable
+        self._table: RuleTable
         self.hooks = Hooks(manager)
         self._ended = asyncio.Event()
         self._reload_wanted = asyncio.Event()
@@ -97,7 +97,7 @@ class Daemon:
         )
 
     def _fill(self, generation: Generation) -> None:
-        self._table = MessageTable(generation.users, self._state)
+        self._table = RuleTable(generation.rules, self._state)
         try:
             self._table.apply_settings(self._config)
         except ChangeError as error:

@@ -7,13 +7,13 @@ parses the older one, and refuses a file with a type that it doesn't know, such 
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from execwatchd import __version__
+from execwatchd.shared import atomic_file
 from execwatchd.shared.counters import Status
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,8 @@ class MetricsFile:
             return
         self._written = time.monotonic()
         try:
-            _replace(self._path, self._text())
+            # any user may read it: a collector is another one
+            atomic_file.write(self._path, self._text().encode(), mode=0o644)
         except OSError as error:
             self._tell(f"{error.strerror}")
         else:
@@ -162,18 +163,3 @@ class MetricsFile:
         elif self._problem and not problem:
             log.info("the metrics are written to %s again", self._path)
         self._problem = problem
-
-
-def _replace(path: Path, text: str) -> None:
-    """In one step. The temporary name doesn't end in .prom, so that no collector takes it up."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)  # of a process that was killed; or a link that somebody put there
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:
-            os.fchmod(file.fileno(), 0o644)  # whatever the umask: the collector is another user
-            file.write(text)
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise

@@ -23,7 +23,7 @@ from execwatchd.bus.errors import (
     InteractiveAuthorizationRequired,
     Internal,
     InvalidArgs,
-    InvalidMessage,
+    InvalidValue,
     LimitsExceeded,
     bus_name,
 )
@@ -42,6 +42,7 @@ from execwatchd.bus.routes import (
 from execwatchd.bus.wire import Call
 from execwatchd.shared.errors import ChangeError
 from execwatchd.shared.quoting import quoted
+from execwatchd.shared.rules import MESSAGE
 
 log = logging.getLogger(__name__)
 
@@ -187,8 +188,8 @@ def _arguments(call: Call, takes: str) -> list[Any]:
         )
     if call.arguments is None:
         # Only a string can be that large.
-        error = InvalidMessage if call.member == "SetMessage" else InvalidArgs
-        raise error(f"{call.size} bytes of arguments are too many: at most {MAX_BODY} are looked at")
+        reason = f"{call.size} bytes of arguments are too many: at most {MAX_BODY} are looked at"
+        raise InvalidValue(MESSAGE, reason) if call.member == "SetMessage" else InvalidArgs(reason)
     return call.arguments
 
 

@@ -2,46 +2,41 @@
 # ruff: noqa: N818  each class is named as its error on the bus
 """The errors that a caller on the bus may get, by name.
 
-The text of each goes to the caller as it is: it names the offending value and the limit, never a path of
-the daemon's own (a configuration file's only to one who may read).
+The text of each goes to the caller as it is. It names the offending value and what it must be, but no path
+inside the daemon; that of a configuration file only to callers who may read the rules.
 """
 
-from typing import ClassVar
+from execwatchd.shared.errors import ChangeError, NotChanged, TableFull
+from execwatchd.shared.rules import Member
 
-from execwatchd.shared.errors import ChangeError, NoSuchMessage, NotChanged, TableFull
-
-_OWN = "org.execwatch1.Error"
+_EXECWATCH = "org.execwatch1.Error"
 _DBUS = "org.freedesktop.DBus.Error"
 
 
 class BusError(Exception):
-    """A call that failed for a reason that its caller is told."""
+    """A call that failed; its caller gets the reason."""
 
-    bus_name: ClassVar[str]
-
-
-class InvalidMessage(BusError):
-    """The message is too long or has a character that it must not have."""
-
-    bus_name = f"{_OWN}.InvalidMessage"
+    bus_name: str
 
 
-class InvalidAction(BusError):
-    """There is no such action."""
+class InvalidValue(BusError):
+    """A member of a rule can't have the value: InvalidMessage, InvalidAction, InvalidLimit."""
 
-    bus_name = f"{_OWN}.InvalidAction"
+    def __init__(self, member: Member, reason: str) -> None:
+        super().__init__(reason)
+        self.bus_name = f"{_EXECWATCH}.Invalid{member.name.capitalize()}"
 
 
-class InvalidLimit(BusError):
-    """There is no such limit."""
+class NoSuchMessage(BusError):
+    """The UID has no message that was set over the bus."""
 
-    bus_name = f"{_OWN}.InvalidLimit"
+    bus_name = f"{_EXECWATCH}.NoSuchMessage"
 
 
 class Internal(BusError):
     """The daemon could not do it; its log says why."""
 
-    bus_name = f"{_OWN}.Internal"
+    bus_name = f"{_EXECWATCH}.Internal"
 
 
 class InvalidArgs(BusError):
@@ -99,8 +94,7 @@ class PropertyReadOnly(BusError):
 
 
 _CHANGES: dict[type[ChangeError], str] = {
-    TableFull: f"{_OWN}.TableFull",
-    NoSuchMessage: f"{_OWN}.NoSuchMessage",
+    TableFull: f"{_EXECWATCH}.TableFull",
     NotChanged: Internal.bus_name,
 }
 

@@ -5,22 +5,21 @@ import logging
 
 from execwatchd import __version__
 from execwatchd.bus.authority import MANAGE, READ, Authority, Caller
+from execwatchd.bus.errors import NoSuchMessage
 from execwatchd.bus.members import (
+    Check,
     Method,
     Property,
-    action_argument,
-    action_or_default,
-    limit_or_default,
-    message_argument,
+    default_property,
     uid_argument,
+    value_argument,
+    value_or_default,
 )
 from execwatchd.bus.refusals import Refusals
-from execwatchd.policy.table import MessageTable
+from execwatchd.policy.table import RuleTable
 from execwatchd.shared.counters import Status
-from execwatchd.shared.errors import NoSuchMessage
 from execwatchd.shared.message_ids import Kind, entry
-from execwatchd.shared.quoting import quoted
-from execwatchd.shared.rules import MAX_MESSAGE_LENGTH, Action
+from execwatchd.shared.rules import ACTION, LIMIT, MAX_MESSAGE_LENGTH, MEMBERS, MESSAGE, Member
 
 log = logging.getLogger(__name__)
 
@@ -28,50 +27,40 @@ log = logging.getLogger(__name__)
 class Manager:
     """What the members do; each is called with checked arguments, by a caller who may."""
 
-    def __init__(self, table: MessageTable, status: Status, refusals: Refusals, authority: Authority) -> None:
+    def __init__(self, table: RuleTable, status: Status, refusals: Refusals, authority: Authority) -> None:
         self.table = table
         self.status = status
         self.refusals = refusals
         self._authority = authority
 
-    async def set_message(self, caller: Caller, uid: int, message: str) -> None:
-        if await self.table.set_message(uid, message):
-            _log_change(caller, f"set the message of UID {uid} to {quoted(message)}", uid)
+    async def set_value(self, member: Member, caller: Caller, uid: int, value: object) -> None:
+        if await self.table.set_value(uid, member, value):
+            shown = "the default" if value is None else member.shown(value)
+            _log_change(caller, f"set the {member.name} of UID {uid} to {shown}", uid)
+
+    async def set_default(self, member: Member, caller: Caller, value: object) -> None:
+        if await self.table.set_default(member, value):
+            _log_change(caller, f"set the default {member.name} to {member.shown(value)}")
 
     async def remove_message(self, caller: Caller, uid: int) -> None:
-        try:
-            await self.table.remove_message(uid)
-        except NoSuchMessage as error:
-            file = self.table.message_file(uid)
-            if file and await self._authority.allows(caller, READ):
-                raise NoSuchMessage(f"{error}: its message comes from {file}") from None
-            raise
+        if not await self.table.set_value(uid, MESSAGE, None):
+            file = self.table.file(uid, MESSAGE)
+            is_shown = file and await self._authority.allows(caller, READ)
+            source = f": its message comes from {file}" if is_shown else ""
+            raise NoSuchMessage(f"UID {uid} has no message that was set over D-Bus{source}")
         _log_change(caller, f"removed the message of UID {uid}", uid)
 
-    async def set_action(self, caller: Caller, uid: int, action: Action | None) -> None:
-        if await self.table.set_action(uid, action):
-            _log_change(caller, f"set the action of UID {uid} to {action or 'the default'}", uid)
-
-    async def set_limit(self, caller: Caller, uid: int, limit: str | None) -> None:
-        if await self.table.set_limit(uid, limit):
-            _log_change(caller, f"set the limit of UID {uid} to {limit or 'the default'}", uid)
-
-    async def get_message(self, _caller: Caller, uid: int) -> str:
-        return self.table.message(uid)
+    async def get_message(self, _caller: Caller, uid: int) -> str | None:
+        return self.table.rule(uid).message
 
     async def list_messages(self, _caller: Caller) -> list[list[object]]:
-        return [[row.uid, row.message, str(row.action), row.origin] for row in self.table.rows()]
+        return [
+            [uid, rule.message, str(rule.action), self.table.origin(uid)]
+            for uid, rule in self.table.rules().items()
+        ]
 
     async def list_limits(self, _caller: Caller) -> list[list[object]]:
-        return [[uid, limit] for uid, limit in self.table.limits()]
-
-    async def set_default_message(self, caller: Caller, message: str) -> None:
-        if await self.table.set_default_message(message):
-            _log_change(caller, f"set the default message to {quoted(message)}")
-
-    async def set_default_action(self, caller: Caller, action: Action) -> None:
-        if await self.table.set_default_action(action):
-            _log_change(caller, f"set the default action to {action}")
+        return [[uid, limit] for uid, limit in self.table.values(LIMIT).items()]
 
 
 def _log_change(caller: Caller, change: str, uid: int | None = None) -> None:
@@ -95,23 +84,37 @@ def _read_others(caller: Caller, uid: int) -> str | None:
     return None if caller.uid == uid else READ
 
 
+def _setter(member: Member, check: Check) -> Method:
+    async def run(manager: Manager, caller: Caller, uid: int, value: object) -> None:
+        await manager.set_value(member, caller, uid, value)
+
+    return Method("us", "", (uid_argument, check), _manage, run)
+
+
+def _default(member: Member) -> Property:
+    async def write(manager: Manager, caller: Caller, value: object) -> None:
+        await manager.set_default(member, caller, value)
+
+    method = Method("s", "", (value_argument(member),), _manage, write)
+    return Property(
+        "s",
+        lambda manager, _: str(member.of(manager.table.default)),
+        method if member.default_can_change else None,
+    )
+
+
 METHODS = {
-    "SetMessage": Method("us", "", (uid_argument, message_argument), _manage, Manager.set_message),
+    "SetMessage": _setter(MESSAGE, value_argument(MESSAGE)),
     "RemoveMessage": Method("u", "", (uid_argument,), _manage, Manager.remove_message),
-    "SetAction": Method("us", "", (uid_argument, action_or_default), _manage, Manager.set_action),
-    "SetLimit": Method("us", "", (uid_argument, limit_or_default), _manage, Manager.set_limit),
+    "SetAction": _setter(ACTION, value_or_default(ACTION)),
+    "SetLimit": _setter(LIMIT, value_or_default(LIMIT)),
     "GetMessage": Method("u", "s", (uid_argument,), _read_others, Manager.get_message),
     "ListMessages": Method("", "a(usss)", (), _read, Manager.list_messages),
     "ListLimits": Method("", "a(us)", (), _read, Manager.list_limits),
 }
 
-_WRITE_DEFAULT_MESSAGE = Method("s", "", (message_argument,), _manage, Manager.set_default_message)
-_WRITE_DEFAULT_ACTION = Method("s", "", (action_argument,), _manage, Manager.set_default_action)
-
 PROPERTIES = {
-    "DefaultMessage": Property("s", lambda m, _: m.table.default_message, _WRITE_DEFAULT_MESSAGE),
-    "DefaultAction": Property("s", lambda m, _: str(m.table.default_action), _WRITE_DEFAULT_ACTION),
-    "DefaultLimit": Property("s", lambda m, _: m.table.default_limit),
+    **{default_property(member): _default(member) for member in MEMBERS},
     "Version": Property("s", lambda _m, _: __version__),
     "MaxMessageLength": Property("u", lambda _m, _: MAX_MESSAGE_LENGTH),
     "Attached": Property("as", lambda m, _: list(m.status.attached)),
@@ -124,5 +127,3 @@ PROPERTIES = {
     "RingFill": Property("t", lambda _m, counters: counters.ring_fill),
     "Refused": Property("t", lambda m, _: m.refusals.count),
 }
-
-SIGNALS = {"MessageChanged": "u", "EventsLost": "t"}

@@ -3,19 +3,16 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from execwatchd.bus.errors import BusError, InvalidAction, InvalidArgs, InvalidLimit, InvalidMessage
+from execwatchd.bus.errors import InvalidArgs, InvalidValue
 from execwatchd.shared.counters import Counters
-from execwatchd.shared.quoting import quoted
-from execwatchd.shared.rules import Action, check_action, check_limit, check_message, check_uid
+from execwatchd.shared.rules import Member, check_uid
 
-FORGET = "default"  # what SetAction and SetLimit forget by
+FORGET = "default"  # with this value SetAction and SetLimit undo an earlier one
 
 Check = Callable[[Any], Any]  # gives the value back, or raises BusError
 Needs = Callable[..., str | None]  # of caller and arguments: the polkit action, None where anyone may
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,44 +37,37 @@ class Property:
 
 def uid_argument(value: object) -> int:
     """A UID from the bus."""
-    return _checked(check_uid, value, InvalidArgs)
-
-
-def message_argument(value: object) -> str:
-    """A message from the bus."""
-    return _checked(check_message, value, InvalidMessage)
-
-
-def action_argument(value: object) -> Action:
-    """An action from the bus."""
-    return _checked(check_action, value, InvalidAction)
-
-
-def action_or_default(value: object) -> Action | None:
-    """An action from the bus, None for `default`."""
-    if value == FORGET:
-        return None
     try:
-        return check_action(value)
-    except ValueError:
-        names = ", ".join(repr(str(action)) for action in Action)
-        raise InvalidAction(
-            f"the action {quoted(value)} does not exist: it must be {names} or {FORGET!r}"
-        ) from None
-
-
-def limit_or_default(value: object) -> str | None:
-    """A limit from the bus, None for `default`."""
-    if value == FORGET:
-        return None
-    try:
-        return check_limit(value)
+        return check_uid(value)
     except ValueError as reason:
-        raise InvalidLimit(f"{reason}, or {FORGET!r}") from None
+        raise InvalidArgs(str(reason)) from None
 
 
-def _checked(check: Callable[[object], T], value: object, error: type[BusError]) -> T:
+def value_argument(member: Member) -> Check:
+    """A check of a value from the bus for this member of a rule."""
+
+    def check(value: object) -> object:
+        return _checked(member, value)
+
+    return check
+
+
+def value_or_default(member: Member) -> Check:
+    """The same; `default` passes too, as None."""
+
+    def check(value: object) -> object:
+        return None if value == FORGET else _checked(member, value, FORGET)
+
+    return check
+
+
+def default_property(member: Member) -> str:
+    """The name of the property that has the default of this member of a rule."""
+    return f"Default{member.name.capitalize()}"
+
+
+def _checked(member: Member, value: object, *others: str) -> object:
     try:
-        return check(value)
+        return member.check(value, *others)
     except ValueError as reason:
-        raise error(str(reason)) from None
+        raise InvalidValue(member, str(reason)) from None

@@ -11,12 +11,14 @@ from execwatchd.bus.authority import Authority
 from execwatchd.bus.connection import BUS, Connection, Disconnected
 from execwatchd.bus.dispatch import Door
 from execwatchd.bus.manager import Manager
+from execwatchd.bus.members import default_property
 from execwatchd.bus.refusals import Refusals
 from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE, SIGNATURES
 from execwatchd.bus.wire import ErrorReply
-from execwatchd.policy.table import MessageTable
+from execwatchd.policy.table import RuleTable
 from execwatchd.shared.counters import Status
 from execwatchd.shared.errors import Failure
+from execwatchd.shared.rules import Member
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ _FIRST_DELAY, _LAST_DELAY = 1.0, 30.0  # seconds between attempts to come back
 class BusService:
     """Serves a table and a status on the system bus, or at `address`; make it inside the running loop."""
 
-    def __init__(self, table: MessageTable, status: Status, *, address: str | None = None) -> None:
+    def __init__(self, table: RuleTable, status: Status, *, address: str | None = None) -> None:
         self._table = table
         self._status = status
         self._address = address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
@@ -97,19 +99,16 @@ class BusService:
 
     def events_lost(self, count: int) -> None:
         """Broadcasts that this many events were lost since the last time."""
-        self._emit("EventsLost", "t", count)
+        self._emit(INTERFACE, "EventsLost", "t", count)
 
-    def attached_changed(self) -> None:
-        """Broadcasts `Attached` as the status has it now."""
-        self._emit_changed({"Attached": wire.variant("as", list(self._status.attached))})
+    def rule_changed(self, uid: int) -> None:
+        """As the table's listener. Without the rule, since everybody gets a broadcast."""
+        self._emit(INTERFACE, "MessageChanged", "u", uid)
 
-    def message_changed(self, uid: int) -> None:
-        """The table's listener: no text, for everybody hears a broadcast."""
-        self._emit("MessageChanged", "u", uid)
-
-    def default_changed(self, name: str, value: str) -> None:
-        """The table's listener: anybody may read the defaults."""
-        self._emit_changed({name: wire.variant("s", value)})
+    def default_changed(self, member: Member, value: str) -> None:
+        """As the table's listener. Anybody may read the defaults."""
+        changed = {default_property(member): wire.variant("s", value)}
+        self._emit(PROPERTIES_INTERFACE, "PropertiesChanged", "sa{sv}as", INTERFACE, changed, [])
 
     async def _reconnect(self) -> None:
         delay = _FIRST_DELAY
@@ -143,14 +142,9 @@ class BusService:
         if connection and door:
             await _leave(connection, door)
 
-    def _emit(self, member: str, signature: str, *values: object) -> None:
+    def _emit(self, interface: str, signal: str, signature: str, *values: object) -> None:
         if self._connection:
-            self._connection.emit(PATH, INTERFACE, member, signature, *values)
-
-    def _emit_changed(self, changed: dict[str, object]) -> None:
-        if self._connection:
-            values: tuple[object, ...] = (INTERFACE, changed, [])
-            self._connection.emit(PATH, PROPERTIES_INTERFACE, "PropertiesChanged", "sa{sv}as", *values)
+            self._connection.emit(PATH, interface, signal, signature, *values)
 
 
 async def _get(connection: Connection, path: str, interface: str, name: str) -> Any:

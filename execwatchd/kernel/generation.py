@@ -21,7 +21,7 @@ from execwatchd.kernel.descriptor_store import Store
 from execwatchd.kernel.digest import digest
 from execwatchd.kernel.ledger import Ledger, Page
 from execwatchd.kernel.options import Options
-from execwatchd.kernel.rules_map import UserMap
+from execwatchd.kernel.rules_map import RulesMap
 from execwatchd.shared.counters import Counters
 from execwatchd.shared.errors import Failure
 
@@ -55,7 +55,7 @@ class Generation:
         self.is_released: Callable[[], bool] = lambda: False  # after `detach`: the store let go of it as well
         self.fds = fds
         self.ledger = Ledger.of_map(fds["map.ledger"], libbpf.map_info(fds["map.ledger"]).value_size)
-        self.users = UserMap(fds["map.config"], fds["map.defaults"])
+        self.rules = RulesMap(fds["map.config"], fds["map.defaults"])
         self.buckets = Buckets(fds["map.buckets"], fds["map.more_buckets"], fds["map.told"])
         self.ring_size = libbpf.map_info(fds["map.output"]).max_entries
         self._counting = Counting(fds)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The maps `config` and `defaults`: what an exec by a UID gets, as the kernel sees it."""
+"""The rules as the kernel sees them: map `config` by UID, and map `defaults` for every other UID."""
 
 import errno
 import struct
@@ -7,58 +7,59 @@ import struct
 from execwatchd.kernel import layout
 from execwatchd.kernel.libbpf import Map
 from execwatchd.shared.errors import TableFull
-from execwatchd.shared.rules import Action
+from execwatchd.shared.rules import Action, Rule, limit_of, per_second
 
 _UID = struct.Struct("=I")
 _ACTIONS = (Action.RECORD, Action.IGNORE)  # enum action
 _DEFAULT = _UID.pack(0)
 
 
-class UserMap:
-    """UID → message (UTF-8, at most 63 bytes), action and limit (execs a second, 0: none), by the
-    descriptors of both maps.
-    """
+class RulesMap:
+    """The rule of each UID, by the descriptors of both maps. A rule here sets every member."""
 
     def __init__(self, config: int, defaults: int) -> None:
         self._config = Map(config)
         self._defaults = Map(defaults)
         self.capacity = self._config.info.max_entries
 
-    def users(self) -> dict[int, tuple[bytes, Action, int]]:
-        """All that is in the map."""
-        found = {}
-        for key in list(self._config.keys()):
-            value = self._config.get(key)
-            if value is not None:
-                found[_UID.unpack(key)[0]] = _unpack(value)
-        return found
+    def rules(self) -> dict[int, Rule]:
+        """All that are in the map."""
+        values = {key: self._config.get(key) for key in list(self._config.keys())}
+        return {_UID.unpack(key)[0]: unpack(value) for key, value in values.items() if value is not None}
 
-    def set_user(self, uid: int, message: bytes, action: Action, limit: int = 0) -> None:
+    def set(self, uid: int, rule: Rule) -> None:
         """Raises TableFull."""
         try:
-            self._config.set(_UID.pack(uid), _pack(message, action, limit))
+            self._config.set(_UID.pack(uid), pack(rule))
         except OSError as error:
             if error.errno == errno.E2BIG:
                 raise TableFull(self.capacity) from None
             raise
 
-    def remove_user(self, uid: int) -> None:
-        """The UID gets the default from now on. Raises OSError ENOENT if it has no entry."""
+    def remove(self, uid: int) -> None:
+        """The UID gets the default from now on. Raises OSError ENOENT if it has no rule."""
         self._config.delete(_UID.pack(uid))
 
-    def default(self) -> tuple[bytes, Action, int]:
-        """What a UID without an entry gets."""
-        return _unpack(self._defaults.get(_DEFAULT) or bytes(layout.USER.size))
+    def default(self) -> Rule:
+        """What a UID without a rule gets."""
+        return unpack(self._defaults.get(_DEFAULT) or bytes(layout.USER.size))
 
-    def set_default(self, message: bytes, action: Action, limit: int = 0) -> None:
-        """What a UID without an entry gets from now on."""
-        self._defaults.set(_DEFAULT, _pack(message, action, limit))
-
-
-def _pack(message: bytes, action: Action, limit: int) -> bytes:
-    return layout.USER.pack(message, _ACTIONS.index(action), limit)
+    def set_default(self, rule: Rule) -> None:
+        """What a UID without a rule gets from now on."""
+        self._defaults.set(_DEFAULT, pack(rule))
 
 
-def _unpack(value: bytes) -> tuple[bytes, Action, int]:
+def pack(rule: Rule) -> bytes:
+    """A rule as the program reads it: the message in UTF-8, the action's number, the limit in execs a second.
+
+    Raises ValueError if a member isn't set.
+    """
+    if rule.message is None or rule.action is None or rule.limit is None:
+        raise ValueError(f"not every member is set: {rule}")
+    return layout.USER.pack(rule.message.encode(), _ACTIONS.index(rule.action), per_second(rule.limit))
+
+
+def unpack(value: bytes) -> Rule:
+    """The rule that `pack` made this of."""
     message, action, limit = layout.USER.unpack(value[: layout.USER.size])
-    return message.rstrip(b"\0"), _ACTIONS[action], limit
+    return Rule(message.rstrip(b"\0").decode(errors="replace"), _ACTIONS[action], limit_of(limit))

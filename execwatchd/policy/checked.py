@@ -3,9 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-from execwatchd.shared.rules import Action, check_action, check_limit, check_message, check_uid_key
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,3 @@ class CheckedSize:
     """
 
     check: Callable[[Any, int | None], object]
-
-
-Uid = Annotated[int, Checked(check_uid_key)]
-Message = Annotated[str, Checked(check_message)]
-ActionName = Annotated[Action, Checked(check_action)]
-Limit = Annotated[str, Checked(check_limit)]

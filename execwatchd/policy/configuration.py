@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from execwatchd.policy.settings import Key, Settings
@@ -26,27 +26,22 @@ class Config:
 
 def render(config: Config) -> str:
     """The merged configuration as TOML, each value with a comment that names the file it comes from."""
-    scalars: list[str] = []
-    tables: list[str] = []
-    for name in (one.name for one in fields(Settings)):
-        value = getattr(config.settings, name)
+    lines: list[str] = []
+    for name, value in config.settings.in_file().items():
         if isinstance(value, Mapping):
-            tables.extend(("", f"[{name}]"))
-            tables.extend(_line(config, name, uid) for uid in sorted(value))
+            lines.extend(("", f"[{name}]"))
+            lines.extend(_line(value[uid], config.origin(name, uid), uid) for uid in sorted(value))
         else:
-            scalars.append(_line(config, name))
-    return "\n".join((*scalars, *tables, ""))
+            lines.append(_line(value, config.origin(name), name))
+    return "\n".join((*lines, ""))
 
 
-def _line(config: Config, name: str, uid: int | None = None) -> str:
-    value = getattr(config.settings, name)
-    value, key = (value, (name,)) if uid is None else (value[uid], (name, uid))
-    origin = config.origin(*key)
+def _line(value: object, origin: Path | None, key: str | int) -> str:
     comment = printable(origin) if origin else _BUILT_IN
     if value is None:
-        return f"# {key[-1]} is chosen by the number of CPUs  # {comment}"
+        return f"# {key} is chosen by the number of CPUs  # {comment}"
     # Without control characters, which no value may have, a JSON string is a TOML basic string.
-    return f"{key[-1]} = {json.dumps(value, ensure_ascii=False)}  # {comment}"
+    return f"{key} = {json.dumps(value, ensure_ascii=False)}  # {comment}"
 
 
 def printable(path: Path) -> str:

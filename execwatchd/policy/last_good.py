@@ -3,11 +3,12 @@
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from execwatchd.policy.configuration import Config
 from execwatchd.policy.state import Loaded
+from execwatchd.shared import atomic_file
 from execwatchd.shared.errors import ConfigError
 from execwatchd.shared.message_ids import Kind, entry
 
@@ -60,10 +61,8 @@ def keep(kept: Path | None, config: Config) -> None:
     if kept is None:
         return
     origins = [[list(key), str(file)] for key, file in config.origins.items()]
-    content = {"settings": asdict(config.settings), "origins": origins}
-    temporary = kept.with_name(f".{kept.name}.new")
+    content = {"settings": config.settings.in_file(), "origins": origins}
     try:
-        temporary.write_text(json.dumps(content))
-        temporary.replace(kept)
+        atomic_file.write(kept, json.dumps(content).encode(), mode=0o600)
     except OSError as error:
         log.warning("the accepted configuration could not be kept in %s: %s", kept, error.strerror)

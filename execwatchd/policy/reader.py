@@ -20,6 +20,7 @@ from typing import Any
 from execwatchd.policy import validate
 from execwatchd.policy.configuration import Config, printable
 from execwatchd.policy.last_good import StartFiles
+from execwatchd.policy.layer import Layer
 from execwatchd.policy.settings import Key, Settings, keys
 from execwatchd.policy.state import Loaded
 from execwatchd.shared.errors import ConfigError
@@ -43,20 +44,18 @@ def configuration(root: Path = Path("/")) -> Config:
     read = []
     for path in files:
         try:
-            values = _parse(_read(path))
-            settings = validate.settings(values)
+            values = validate.settings(_parse(_read(path)))
         except validate.InvalidError as error:
             found.extend(f"{printable(path)}: {problem}" for problem in error.problems)
         except _FileError as error:
             found.append(f"{printable(path)}: {error}")
         else:
             read.append(path)
-            valid = {name: getattr(settings, name) for name in values}
-            _merge(merged, valid)
-            origins.update((key, path) for key in keys(valid))
+            _merge(merged, values)
+            origins.update((key, path) for key in keys(values))
     if found:
         raise ConfigError(found)
-    return Config(Settings(**merged), origins, tuple(read))
+    return Config(Settings.of_file(merged), origins, tuple(read))
 
 
 def state(path: Path | None) -> Loaded:
@@ -64,7 +63,7 @@ def state(path: Path | None) -> Loaded:
     if path is None:
         return Loaded()
     try:
-        return Loaded(validate.state(path.read_bytes()))
+        return Loaded(Layer.of_file(validate.state(path.read_bytes())))
     except FileNotFoundError:
         return Loaded()
     except validate.InvalidError as error:
@@ -80,7 +79,8 @@ def last_good(path: Path | None) -> Config | None:
     try:
         content = json.loads(path.read_bytes())
         origins = {tuple(key): Path(file) for key, file in content["origins"]}
-        return Config(validate.settings(content["settings"]), origins, tuple(set(origins.values())))
+        settings = Settings.of_file(validate.settings(content["settings"]))
+        return Config(settings, origins, tuple(set(origins.values())))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -2,13 +2,14 @@
 """What execwatchd.toml may say: keys, types, limits and defaults."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
-from execwatchd.policy.checked import ActionName, Checked, CheckedSize, Limit, Message, Uid
+from execwatchd.policy.checked import Checked, CheckedSize
+from execwatchd.policy.layer import Layer
 from execwatchd.redaction import redactor
 from execwatchd.shared.quoting import quoted
-from execwatchd.shared.rules import UNLIMITED, Action
+from execwatchd.shared.rules import BUILT_IN
 
 Key = tuple[str | int, ...]  # ("default_message",) or ("messages", 501)
 
@@ -98,14 +99,12 @@ Patterns = Annotated[
 class Settings:
     """The configuration files' layer of the settings, merged; sizes are in bytes.
 
-    `argv_bytes` is how much of a command line is recorded. `ring_size` None means 1 MiB for each possible
-    CPU, at least 4 and at most 128 MiB, rounded up to a power of two. `redact` has redact.DEFAULT for true,
-    nothing for false. `metrics_file` is empty for none.
+    `rules` has every default. `argv_bytes` is how much of a command line is recorded. `ring_size` None means
+    1 MiB for each possible CPU, at least 4 and at most 128 MiB, rounded up to a power of two. `redact` has
+    redactor.DEFAULT for true, nothing for false. `metrics_file` is empty for none.
     """
 
-    default_message: Message = "Hello World"
-    default_action: ActionName = Action.RECORD
-    limit_per_user: Limit = UNLIMITED
+    rules: Layer = field(default_factory=lambda: Layer(BUILT_IN))
     failures: Annotated[bool, Checked(_check_flag)] = False
     cwd: Annotated[bool, Checked(_check_flag)] = False
     ancestors: Annotated[int, Checked(_check_ancestors)] = 0
@@ -115,9 +114,21 @@ class Settings:
     ring_size: Annotated[int | None, CheckedSize(_check_ring_size)] = None
     redact: Patterns = (redactor.DEFAULT,)
     metrics_file: Annotated[str, Checked(_check_metrics_file)] = ""
-    messages: dict[Uid, Message] = field(default_factory=dict)
-    actions: dict[Uid, ActionName] = field(default_factory=dict)
-    limits: dict[Uid, Limit] = field(default_factory=dict)
+
+    @classmethod
+    def of_file(cls, values: Mapping[str, Any]) -> "Settings":
+        """From checked values by key; what isn't there has its default."""
+        layer = Layer.of_file(values)
+        others = {name: values[name] for name in OTHER_KEYS if name in values}
+        return cls(Layer(layer.default.over(BUILT_IN), layer.rules), **others)
+
+    def in_file(self) -> dict[str, Any]:
+        """All of it by key, in the order of a file: tables come last."""
+        others = {name: getattr(self, name) for name in OTHER_KEYS}
+        return {**self.rules.defaults(), **others, **self.rules.tables()}
+
+
+OTHER_KEYS = tuple(member.name for member in fields(Settings) if member.name != "rules")
 
 
 def keys(values: Mapping[str, Any]) -> Iterator[Key]:

@@ -6,33 +6,23 @@ import json
 import logging
 import os
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from execwatchd.policy.checked import ActionName, Limit, Message, Uid
+from execwatchd.policy.layer import Layer
+from execwatchd.shared import atomic_file
 from execwatchd.shared.errors import NotChanged
 from execwatchd.shared.message_ids import Kind, entry
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class State:
-    """Version 1 of the state file; None means that it was not set over the bus."""
-
-    version: Literal[1] = 1
-    default_message: Message | None = None
-    default_action: ActionName | None = None
-    messages: dict[Uid, Message] = field(default_factory=dict)
-    actions: dict[Uid, ActionName] = field(default_factory=dict)
-    limits: dict[Uid, Limit] = field(default_factory=dict)
+VERSION = 1  # of the file's form
 
 
 class Loaded(NamedTuple):
     """What a state file has, and why it can't be used if it can't."""
 
-    state: State = State()
+    state: Layer = Layer()
     rejected: str = ""
 
 
@@ -50,7 +40,7 @@ class StateStore:
         if path and rejected:
             self._reject(path, rejected)
 
-    async def save(self, state: State) -> None:
+    async def save(self, state: Layer) -> None:
         """Returns once `state` is on disk; raises NotChanged, and then the file is as it was."""
         if self._path is not None:
             # A thread, for fsync can take seconds on a busy disk, and the event loop feeds the journal.
@@ -71,13 +61,14 @@ class StateStore:
             extra=entry(Kind.STATE_REJECTED, EXECWATCH_FILE=str(path), EXECWATCH_REASON=reason),
         )
 
-    def _write(self, path: Path, state: State) -> None:
+    def _write(self, path: Path, state: Layer) -> None:
         try:
             if self._in_the_way:
                 _set_aside(path)
                 self._in_the_way = False
-            content = {name: value for name, value in asdict(state).items() if value is not None}
-            _replace(path, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
+            content = {"version": VERSION, **state.defaults(), **state.tables()}
+            text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+            atomic_file.write(path, text.encode(), mode=0o600, durable=True)
         except OSError as error:
             log.error("Cannot write %s: %s", path, error.strerror)  # noqa: TRY400  the errno says it all
             raise NotChanged(f"the change could not be saved, so it was not made: {error.strerror}") from None
@@ -92,27 +83,3 @@ def _set_aside(path: Path) -> Path:
         target = path.with_name(f"{path.name}.rejected-{stamp}-{number}")
     path.rename(target)
     return target
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Puts `content` at `path` so that after a crash there is either all of the old or all of the new."""
-    temporary = path.with_name(f".{path.name}.new")  # one name: a crash leaves one at most
-    temporary.unlink(missing_ok=True)
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # on a full disk its space is needed
-        raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

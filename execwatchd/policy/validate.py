@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Settings and state as pydantic makes them of what a file says; behind this nothing is checked again.
+"""Checks what a configuration file or the state file says; behind this nothing is checked again.
 
-The only module that imports pydantic. The dataclasses know nothing of it: what their annotations say
-(checked.py) is translated here.
+The only module that imports pydantic. Nothing else knows of it: what the declarations say, the annotations
+of Settings and the members of a rule, is translated here.
 """
 
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
 from functools import reduce
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -26,9 +25,10 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from execwatchd.policy.checked import Checked, CheckedSize
-from execwatchd.policy.settings import Settings
-from execwatchd.policy.state import State
+from execwatchd.policy.settings import OTHER_KEYS, Settings
+from execwatchd.policy.state import VERSION
 from execwatchd.shared.quoting import quoted
+from execwatchd.shared.rules import MEMBERS, Member, check_uid_key
 
 T = TypeVar("T")
 _typed_dict: Any = TypedDict  # for a type checker its members must be literals
@@ -42,22 +42,25 @@ class InvalidError(ValueError):
         self.problems = problems
 
 
-def settings(values: Mapping[str, Any]) -> Settings:
-    """Of the members that are there; the others have their defaults. Raises InvalidError."""
-    return Settings(**_members(lambda: _SETTINGS.validate_python(values)))
+def settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same keys with checked values, as Settings.of_file takes them. Raises InvalidError."""
+    return _validated(lambda: _SETTINGS.validate_python(values))
 
 
-def state(raw: bytes) -> State:
-    """Of a state file. Raises InvalidError."""
-    return State(**_members(lambda: _STATE.validate_json(raw)))
+def state(raw: bytes) -> dict[str, Any]:
+    """A state file's keys with checked values, as Layer.of_file takes them. Raises InvalidError."""
+    return _validated(lambda: _STATE.validate_json(raw))
 
 
-def _adapter(wanted: type) -> TypeAdapter[dict[str, Any]]:
-    """For a dictionary of some of this dataclass's members."""
-    hints = get_type_hints(wanted, include_extras=True)
-    members = {one.name: _annotation(hints[one.name]) for one in fields(wanted)}
-    model: Any = _typed_dict(wanted.__name__, members, total=False)
+def _adapter(name: str, hints: Mapping[str, Any]) -> TypeAdapter[dict[str, Any]]:
+    """For a dictionary with some of these keys."""
+    keys = {key: _annotation(hint) for key, hint in hints.items()}
+    model: Any = _typed_dict(name, keys, total=False)
     return TypeAdapter(with_config(ConfigDict(extra="forbid"))(model))
+
+
+def _value(member: Member) -> Any:
+    return Annotated[Any, Checked(member.check)]
 
 
 def _annotation(hint: Any) -> Any:
@@ -101,10 +104,21 @@ def _byte_size(value: object) -> int | None:
         return None
 
 
-_SETTINGS, _STATE, _BYTE_SIZE = _adapter(Settings), _adapter(State), TypeAdapter(ByteSize)
+_BYTE_SIZE = TypeAdapter(ByteSize)
+_HINTS = get_type_hints(Settings, include_extras=True)
+_OTHERS = {key: _HINTS[key] for key in OTHER_KEYS}
+_DEFAULTS = {member.default_key: _value(member) for member in MEMBERS}
+_CHANGED_DEFAULTS = {member.default_key: _value(member) for member in MEMBERS if member.default_can_change}
+_TABLES = {
+    member.table: dict[Annotated[int, Checked(check_uid_key)], _value(member)]  # type: ignore[misc]
+    for member in MEMBERS
+}
+# in this order problems are reported
+_SETTINGS = _adapter("Settings", _DEFAULTS | _OTHERS | _TABLES)
+_STATE = _adapter("State", {"version": Literal[VERSION]} | _CHANGED_DEFAULTS | _TABLES)
 
 
-def _members(validate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _validated(validate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return validate()
     except ValidationError as error:

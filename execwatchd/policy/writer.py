@@ -1,28 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Changes to the kernel's map of UIDs: only differences are written, and a change that fails is undone."""
+"""Changes to the kernel's map of rules: only differences are written, and a change that fails is undone."""
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from execwatchd.shared.errors import ChangeError, NotChanged
-from execwatchd.shared.rules import Action
+from execwatchd.shared.rules import Rule
 
 log = logging.getLogger(__name__)
 
 
-class Entry(NamedTuple):
-    """What the kernel holds for a UID: the message as UTF-8 without a NUL, the action, and the limit in
-    execs a second (0: none).
-    """
-
-    message: bytes
-    action: Action
-    limit: int = 0
-
-
-class ConfigMap(Protocol):
-    """The kernel's hash map from UID to entry, and its entry for every other UID.
+class RulesMap(Protocol):
+    """The kernel's hash map from UID to rule, and its rule for every other UID. The rules set every member.
 
     Any of these may raise OSError; a failed call has changed nothing.
     """
@@ -31,92 +21,94 @@ class ConfigMap(Protocol):
     def capacity(self) -> int:
         """How many UIDs fit."""
 
-    def users(self) -> dict[int, tuple[bytes, Action, int]]:
-        """What the map holds now, message, action and limit by UID."""
+    def rules(self) -> dict[int, Rule]:
+        """What the map holds now, by UID."""
 
-    def set_user(self, uid: int, message: bytes, action: Action, limit: int = 0) -> None:
-        """Adds or replaces a UID's entry; raises TableFull."""
+    def set(self, uid: int, rule: Rule) -> None:
+        """Adds or replaces a UID's rule; raises TableFull."""
 
-    def remove_user(self, uid: int) -> None:
-        """Removes a UID's entry, which exists."""
+    def remove(self, uid: int) -> None:
+        """Removes a UID's rule, which is there."""
 
-    def default(self) -> tuple[bytes, Action, int]:
-        """The entry of every UID that the map doesn't hold."""
+    def default(self) -> Rule:
+        """The rule of every UID that the map doesn't hold."""
 
-    def set_default(self, message: bytes, action: Action, limit: int = 0) -> None:
-        """Replaces that entry."""
+    def set_default(self, rule: Rule) -> None:
+        """Replaces that rule."""
 
 
-class MapWriter:
-    """The one that writes the map; it knows its content, so that it reads it only once."""
+class RuleWriter:
+    """The only writer of the map. It remembers what the map holds, and so reads it only once."""
 
-    def __init__(self, kernel: ConfigMap) -> None:
+    def __init__(self, kernel: RulesMap) -> None:
         self._kernel = kernel
-        self._users = {uid: Entry(*value) for uid, value in kernel.users().items()}
-        self._default = Entry(*kernel.default())
+        self._rules = kernel.rules()
+        self._default = kernel.default()
 
     @property
     def uids(self) -> Iterable[int]:
         """The UIDs that the map holds."""
-        return self._users.keys()
+        return self._rules.keys()
 
     @property
     def capacity(self) -> int:
         """How many UIDs fit."""
         return self._kernel.capacity
 
-    def write(self, users: Mapping[int, Entry | None], default: Entry) -> None:
-        """Gives each UID its entry (None: no entry) and sets the default.
+    def write(self, rules: Mapping[int, Rule | None], default: Rule) -> None:
+        """Gives each of these UIDs its rule (None: it has none) and sets the default.
 
         Raises TableFull or NotChanged, and then the map is as it was.
         """
-        saved = {uid: self._users.get(uid) for uid in users}
-        saved_default = self._default
+        old, old_default = {uid: self._rules.get(uid) for uid in rules}, self._default
         try:
-            self._write(users, default)
+            self._write(rules, default)
         except (ChangeError, OSError) as error:
-            self._undo(saved, saved_default)
+            self._undo(old, old_default)
             if isinstance(error, ChangeError):
                 raise
             log.error("The kernel's map refused a change: %s", error)  # noqa: TRY400  the errno says it all
             raise NotChanged(f"the kernel refused the change, so it was not made: {error.strerror}") from None
 
-    def _write(self, users: Mapping[int, Entry | None], default: Entry) -> None:
-        # In this order no UID has another message than its old or its new one at any moment: a UID that
-        # leaves the map falls back to the default, so the default changes first, and before it come those
-        # who must not see that change.
-        leaving = [uid for uid, entry in users.items() if entry is None and uid in self._users]
-        for uid in sorted(users, key=self._is_new):
-            entry = users[uid]
-            if entry is None or entry == self._users.get(uid):
+    def _write(self, rules: Mapping[int, Rule | None], default: Rule) -> None:
+        # At every moment each UID has its old or its new rule. A UID that leaves the map falls back to the
+        # default, so it leaves after the default has changed. A UID that must not see the default change is
+        # in the map with its new rule before.
+        leaving = self._leaving(rules)
+        for uid in sorted(rules, key=self._is_new):
+            rule = rules[uid]
+            if rule is None or rule == self._rules.get(uid):
                 continue
-            if leaving and self._is_new(uid) and len(self._users) >= self.capacity:
+            if leaving and self._is_new(uid) and len(self._rules) >= self.capacity:
                 self._remove(leaving.pop())
-            self._set(uid, entry)
+            self._set(uid, rule)
         self._set_default(default)
         for uid in leaving:
             self._remove(uid)
 
-    def _is_new(self, uid: int) -> bool:
-        return uid not in self._users
+    def _leaving(self, rules: Mapping[int, Rule | None]) -> list[int]:
+        return [uid for uid, rule in rules.items() if rule is None and uid in self._rules]
 
-    def _set(self, uid: int, entry: Entry) -> None:
-        self._kernel.set_user(uid, *entry)
-        self._users[uid] = entry
+    def _is_new(self, uid: int) -> bool:
+        return uid not in self._rules
+
+    def _set(self, uid: int, rule: Rule) -> None:
+        self._kernel.set(uid, rule)
+        self._rules[uid] = rule
 
     def _remove(self, uid: int) -> None:
-        self._kernel.remove_user(uid)
-        del self._users[uid]
+        self._kernel.remove(uid)
+        del self._rules[uid]
 
-    def _set_default(self, default: Entry) -> None:
+    def _set_default(self, default: Rule) -> None:
         if default != self._default:
-            self._kernel.set_default(*default)
+            self._kernel.set_default(default)
             self._default = default
 
-    def _undo(self, users: Mapping[int, Entry | None], default: Entry) -> None:
+    def _undo(self, old: Mapping[int, Rule | None], old_default: Rule) -> None:
         try:
-            for uid in [uid for uid, entry in users.items() if entry is None and uid in self._users]:
+            for uid in self._leaving(old):
                 self._remove(uid)
-            self._write(users, default)
+            self._write(old, old_default)
         except (ChangeError, OSError) as error:
             log.critical("The kernel's map refused a change and its undoing; restart the daemon: %s", error)

@@ -4,6 +4,8 @@
 
 from collections.abc import Sequence
 
+from execwatchd.shared.rules import MEMBERS, alternatives
+
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 78  # sysexits.h EX_CONFIG; the unit does not restart on it
@@ -38,13 +40,8 @@ class TableFull(ChangeError):
     """The kernel's table has no room for another UID; `capacity` is how many it holds."""
 
     def __init__(self, capacity: int) -> None:
-        super().__init__(
-            f"the table is full: it holds {capacity} UIDs that have a message, an action or a limit"
-        )
-
-
-class NoSuchMessage(ChangeError):
-    """The UID has no message that was set over the bus."""
+        members = [f"{'an' if member.name[0] in 'aeiou' else 'a'} {member.name}" for member in MEMBERS]
+        super().__init__(f"the table is full: it holds {capacity} UIDs that have {alternatives(members)}")
 
 
 class NotChanged(ChangeError):

@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a UID, a message, an action and a limit may be: checked once here, for the file and the bus alike.
+"""Rules: what happens with an exec by a UID. Their values are checked here, for files and bus alike.
 
 Each `check_` function takes anything, returns the value with its type, and raises ValueError with a text
-that names the offending value (escaped and bounded) and the limit.
+that names the offending value (escaped and bounded) and what it must be. `others` are words that the caller
+accepts too, for that text.
+
+A further member of a rule needs a field in `Rule`, its `Member` and its value in `BUILT_IN`; configuration
+files, state and the table of rules follow from these.
 """
 
 import re
 import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from execwatchd.shared.quoting import quoted
 
@@ -66,16 +73,16 @@ def check_message(value: object) -> str:
     return value
 
 
-def check_action(value: object) -> Action:
+def check_action(value: object, *others: str) -> Action:
     """An action by its name."""
     for action in Action:
         if value == action:
             return action
-    names = " or ".join(repr(str(action)) for action in Action)
+    names = alternatives([repr(str(name)) for name in (*Action, *others)])
     raise ValueError(f"the action {quoted(value)} does not exist: it must be {names}")
 
 
-def check_limit(value: object) -> str:
+def check_limit(value: object, *others: str) -> str:
     """A limit: `off`, or execs a second as `200/s`, which is also how many may come at once."""
     if value == UNLIMITED:
         return UNLIMITED
@@ -88,9 +95,67 @@ def check_limit(value: object) -> str:
     raise ValueError(
         f"the limit {quoted(value)} does not exist:"
         f" it must be {UNLIMITED!r} or execs a second from '1/s' to '{MAX_LIMIT}/s'"
+        f"{''.join(f', or {other!r}' for other in others)}"
     )
 
 
 def per_second(limit: str) -> int:
     """The number of a limit, 0 for `off`."""
     return 0 if limit == UNLIMITED else int(limit.removesuffix("/s"))
+
+
+def limit_of(number: int) -> str:
+    """The limit of this many execs a second, `off` for 0."""
+    return f"{number}/s" if number else UNLIMITED
+
+
+def alternatives(words: Sequence[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What happens with an exec: its message, whether it is recorded, and how many are in a second.
+
+    None: the layer that the rule is from doesn't set this member. A rule that applies sets every member.
+    """
+
+    message: str | None = None
+    action: Action | None = None
+    limit: str | None = None
+
+    def over(self, lower: "Rule") -> "Rule":
+        """This rule, with what it doesn't set from a lower layer's."""
+        return Rule(**vars(lower) | {name: value for name, value in vars(self).items() if value is not None})
+
+
+# what applies where no layer sets anything
+BUILT_IN = Rule("Hello World", Action.RECORD, UNLIMITED)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of a rule, and how files, bus and log have it.
+
+    `name`: in Rule, and in texts. `table`: in a file, the table of its values by UID. `default_key`: in a
+    file, the key of its default. `check`: the check of a value. `default_can_change`: whether the default can
+    be set over the bus. `shown`: a value as a log entry shows it.
+    """
+
+    name: str
+    table: str
+    default_key: str
+    check: Callable[..., Any]
+    default_can_change: bool = True
+    shown: Callable[[Any], str] = str
+
+    def of(self, rule: Rule) -> Any:
+        """This member of a rule."""
+        return getattr(rule, self.name)
+
+
+MESSAGE = Member("message", "messages", "default_message", check_message, shown=quoted)
+ACTION = Member("action", "actions", "default_action", check_action)
+LIMIT = Member("limit", "limits", "limit_per_user", check_limit, default_can_change=False)
+MEMBERS = (MESSAGE, ACTION, LIMIT)  # in the order of Rule

@@ -12,6 +12,7 @@ from execwatchd.shared.rules import Action
 from tests.bench.figures import Figure
 from tests.bench.programs import Programs
 from tests.bench.usage import bpf_statistics
+from tests.fakes.rules import rule
 from tests.kernel.watch import DEFAULT, MESSAGE, Watch, hand_over, watching
 
 ROUNDS = 9
@@ -73,7 +74,7 @@ def execs(programs: Programs) -> list[Figure]:
 
     def measure(name: str, options: Options, user: User) -> None:
         with watching(options) as watch:
-            watch.generation.users.set_default(MESSAGE, user.action, user.limit)
+            watch.generation.rules.set_default(rule(MESSAGE.decode(), user.action, user.limit))
             values = [_per_exec(watch, programs) for _ in range(ROUNDS)]
         figures.append(Figure(name, values, "µs", user.bound))
 

@@ -22,7 +22,7 @@ from execwatchd.bus.authority import POLKIT
 from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE
 from execwatchd.bus.service import BusService
 from execwatchd.policy.configuration import Config
-from execwatchd.policy.table import MessageTable
+from execwatchd.policy.table import RuleTable
 from tests.fakes.control import FakeMap, FakeStatus, state_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -264,7 +264,7 @@ class Rig:
         self.kernel = FakeMap(64)
         self.status = FakeStatus()
         self.state = directory / "state.json"
-        self.table = MessageTable(self.kernel, state_store(self.state))
+        self.table = RuleTable(self.kernel, state_store(self.state))
         self.service = BusService(self.table, self.status, address=bus.address)
         self._clients: list[Client] = []
         self._polkits: list[Polkit] = []

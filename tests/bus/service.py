@@ -15,7 +15,7 @@ from pathlib import Path
 
 from execwatchd.bus.service import BusService
 from execwatchd.policy.configuration import Config
-from execwatchd.policy.table import MessageTable
+from execwatchd.policy.table import RuleTable
 from tests.fakes.control import FakeMap, FakeStatus, state_store
 
 
@@ -26,16 +26,14 @@ def memory() -> int:
 
 
 def report(kernel: FakeMap) -> None:
-    users = {
-        str(uid): [message.decode(), str(action)] for uid, (message, action, *_) in kernel.content.items()
-    }
+    rules = {str(uid): [rule.message, str(rule.action)] for uid, rule in kernel.content.items()}
     kernel.writes.clear()
-    print(json.dumps({"memory": memory(), "users": users, "tasks": len(asyncio.all_tasks())}), flush=True)
+    print(json.dumps({"memory": memory(), "rules": rules, "tasks": len(asyncio.all_tasks())}), flush=True)
 
 
 async def main(address: str, state: str, capacity: str) -> None:
     kernel = FakeMap(int(capacity))
-    table = MessageTable(kernel, state_store(Path(state)))
+    table = RuleTable(kernel, state_store(Path(state)))
     table.apply_settings(Config())
     service = BusService(table, FakeStatus(), address=address)
     ended = asyncio.Event()

@@ -14,6 +14,7 @@ from execwatchd.bus.dispatch import MAX_CALLS_PER_CLIENT, MAX_CALLS_PER_UID
 from execwatchd.bus.routes import INTERFACE, NAME, PATH
 from execwatchd.policy.configuration import Config
 from execwatchd.policy.settings import Settings
+from execwatchd.shared.rules import BUILT_IN
 from tests.bus.harness import (
     ALICE,
     BOB,
@@ -80,8 +81,8 @@ async def attempt(client: Client, member: str, *, interactive: bool = False) -> 
 
 async def unchanged(rig: Rig) -> None:
     await rig.settle()
-    assert (rig.kernel.content, rig.table.rows()) == ({}, [])
-    assert (rig.table.default_message, rig.table.default_action) == ("Hello World", "record")
+    assert (rig.kernel.content, rig.table.rules()) == ({}, {})
+    assert rig.table.default == BUILT_IN
     assert not rig.state.exists()
 
 
@@ -118,7 +119,7 @@ async def test_whom_polkit_authorises_may(bus: PrivateBus, directory: Path) -> N
         alice = await rig.client(ALICE)
         for member, _ in changes(alice):
             await attempt(alice, member)
-        assert rig.table.default_message == "ignore"
+        assert rig.table.default.message == "ignore"
         assert rig.service.refused == 0
 
 
@@ -143,7 +144,7 @@ async def test_a_dialogue_only_where_the_caller_allows_one(bus: PrivateBus, dire
         await unchanged(rig)
         await attempt(alice, "SetMessage", interactive=True)
         assert polkit.asked == [(ALICE, MANAGE, False), (ALICE, MANAGE, True)]
-        assert (rig.table.message(5), rig.service.refused) == ("x", 1)
+        assert (rig.table.rule(5).message, rig.service.refused) == ("x", 1)
         polkit.script = always(CHALLENGE)  # nobody there to ask
         text = await alice.refused(INTERACTIVE, attempt(alice, "RemoveMessage", interactive=True))
         assert text == f"{MANAGE} needs an authentication, which nobody could be asked for"
@@ -190,7 +191,7 @@ async def test_polkit_may_come_and_go(bus: PrivateBus, directory: Path) -> None:
 
 async def test_the_file_is_named_only_to_whom_may_read(bus: PrivateBus, directory: Path) -> None:
     file = Path("/etc/execwatchd/execwatchd.toml")
-    config = Config(Settings(messages={7: "seven"}), {("messages", 7): file}, (file,))
+    config = Config(Settings.of_file({"messages": {7: "seven"}}), {("messages", 7): file}, (file,))
     async with serving(bus, directory, config) as rig:
         alice = await rig.client(ALICE)
 
@@ -235,11 +236,11 @@ async def test_a_dialogue_holds_up_nobody_else(bus: PrivateBus, directory: Path)
         await bob.call("SetMessage", "us", 50, "bob")
         await root.call("SetMessage", "us", 51, "root")
         assert await alice.get("DefaultMessage") == "Hello World"
-        assert [row.uid for row in rig.table.rows()] == [50, 51]
+        assert list(rig.table.rules()) == [50, 51]
         assert len(polkit.asked) == MAX_QUESTIONS_PER_UID + 1
         decided.set()
         await waiting
-        assert [row.uid for row in rig.table.rows()] == [*range(count), 50, 51]
+        assert list(rig.table.rules()) == [*range(count), 50, 51]
 
 
 async def test_too_many_calls_that_wait(bus: PrivateBus, directory: Path) -> None:
@@ -261,7 +262,7 @@ async def test_too_many_calls_that_wait(bus: PrivateBus, directory: Path) -> Non
         root = await rig.client()
         await root.call("SetMessage", "us", 6, "root")
         assert await busy[0].get("Refused") == len(alices)
-        assert [row.uid for row in rig.table.rows()] == [6]
+        assert list(rig.table.rules()) == [6]
 
 
 async def test_a_caller_that_vanishes(
@@ -284,7 +285,7 @@ async def test_a_caller_that_vanishes(
         with pytest.raises((OSError, EOFError)):
             await call
         await rig.settle()
-        assert rig.table.message(5) == "x"  # it was authorised
+        assert rig.table.rule(5).message == "x"  # it was authorised
         for _ in range(50):
             root = await rig.client()
             call = asyncio.ensure_future(attempt(root, "SetMessage"))

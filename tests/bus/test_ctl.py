@@ -11,10 +11,11 @@ from typing import NamedTuple
 import pytest
 
 from execwatchd.ctl.ports import EXIT_UNHEALTHY, EXIT_UNREACHABLE
-from execwatchd.policy import validate
 from execwatchd.policy.configuration import Config
+from execwatchd.policy.settings import Settings
 from execwatchd.shared.rules import Action
 from tests.bus.harness import ALICE, BOB, REPOSITORY, PrivateBus, serving
+from tests.fakes.rules import rule
 
 FILE = Path("/etc/execwatchd/execwatchd.toml")
 
@@ -45,22 +46,22 @@ async def test_what_root_sets_is_what_the_kernel_gets(bus: PrivateBus, directory
         assert await ctl(bus, "set", "daemon", "Grüße, 日本") == Done(0, "", "")
         assert await ctl(bus, "action", "bin", "ignore") == Done(0, "", "")
         assert await ctl(bus, "limit", "bin", "200/s") == Done(0, "", "")
-        assert rig.kernel.users() == {
-            501: (b"Hi user 501!", Action.RECORD, 0),
-            ALICE: ("Grüße, 日本".encode(), Action.RECORD, 0),
-            BOB: (b"Hello World", Action.IGNORE, 200),
+        assert rig.kernel.rules() == {
+            501: rule("Hi user 501!"),
+            ALICE: rule("Grüße, 日本"),
+            BOB: rule("Hello World", Action.IGNORE, 200),
         }
         assert await ctl(bus, "unset", "501") == Done(0, "", "")
         assert await ctl(bus, "action", "bin", "default") == Done(0, "", "")
         assert await ctl(bus, "limit", "bin", "default") == Done(0, "", "")
-        assert list(rig.kernel.users()) == [ALICE]
+        assert list(rig.kernel.rules()) == [ALICE]
         assert await ctl(bus, "default", "--message", "Hallo", "--action", "ignore") == Done(0, "", "")
         assert await ctl(bus, "default") == Done(0, "message: Hallo\naction: ignore\n", "")
-        assert rig.kernel.fallback == (b"Hallo", Action.IGNORE)
+        assert rig.kernel.fallback == rule("Hallo", Action.IGNORE)
 
 
 async def test_list_says_where_each_comes_from(bus: PrivateBus, directory: Path) -> None:
-    settings = validate.settings({"messages": {"0": "root", "501": "file"}})
+    settings = Settings.of_file({"messages": {0: "root", 501: "file"}})
     origins: dict[tuple[str | int, ...], Path] = {("messages", uid): FILE for uid in (0, 501)}
     async with serving(bus, directory, Config(settings, origins, (FILE,))):
         await ctl(bus, "set", "501", "state")
@@ -99,7 +100,7 @@ async def test_the_daemons_error_is_one_printable_line(
         assert done.err.endswith("\n")
         assert done.err[:-1].isprintable()
         assert all(word in done.err for word in words), done.err
-        assert rig.kernel.users() == {}
+        assert rig.kernel.rules() == {}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ async def test_who_may_not_is_told_so(bus: PrivateBus, directory: Path, argument
         assert (done.status, done.out) == (1, "")
         assert done.err.count("\n") == 1
         assert "Traceback" not in done.err
-        assert rig.kernel.users() == {}
+        assert rig.kernel.rules() == {}
 
 
 async def test_polkit_may_ask_somebody(bus: PrivateBus, directory: Path) -> None:

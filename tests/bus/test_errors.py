@@ -13,7 +13,9 @@ from dbus_next.signature import Variant
 
 from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE
 from execwatchd.shared.counters import Counters
+from execwatchd.shared.rules import BUILT_IN
 from tests.bus.harness import ALICE, DBUS_ERROR, OWN_ERROR, CallError, PrivateBus, serving
+from tests.fakes.rules import rule
 
 INTROSPECTABLE = "org.freedesktop.DBus.Introspectable"
 PEER = "org.freedesktop.DBus.Peer"
@@ -78,7 +80,7 @@ async def test_methods(
         root = await rig.client()
         name = name if "." in name else f"{OWN_ERROR}{name}"
         assert text in await root.refused(name, root.call(member, signature, *values))
-        assert (rig.kernel.writes, rig.table.rows()) == ([("default", b"Hello World", "record")], [])
+        assert (rig.kernel.writes, rig.table.rules()) == ([("default", BUILT_IN)], {})
 
 
 PROPERTY_CASES = [
@@ -118,7 +120,7 @@ async def test_bad_values_of_properties(bus: PrivateBus, directory: Path) -> Non
         await root.refused(f"{OWN_ERROR}InvalidMessage", root.set("DefaultMessage", "x" * 64))
         await root.refused(f"{OWN_ERROR}InvalidMessage", root.set("DefaultMessage", "\x85"))
         await root.refused(f"{OWN_ERROR}InvalidAction", root.set("DefaultAction", "default"))
-        assert rig.kernel.fallback == (b"Hello World", "record")
+        assert rig.kernel.fallback == rule("Hello World")
 
 
 OBJECT_CASES = [
@@ -176,7 +178,7 @@ async def test_a_state_that_cannot_be_saved(
             text = await root.refused(f"{OWN_ERROR}Internal", root.call("SetMessage", "us", 5, "x"))
         assert text == "the change could not be saved, so it was not made: No space left on device"
         assert str(rig.state) in caplog.text
-        assert (rig.kernel.content, rig.table.rows(), rig.state.exists()) == ({}, [], False)
+        assert (rig.kernel.content, rig.table.rules(), rig.state.exists()) == ({}, {}, False)
         await root.call("SetMessage", "us", 5, "x")
 
 
@@ -198,7 +200,7 @@ async def test_a_bug_tells_the_caller_nothing(
             raise RuntimeError("secret of /var/lib/execwatchd")
 
         monkeypatch.setattr(rig.status, "counters", broken)
-        monkeypatch.setattr(rig.table, "rows", broken)
+        monkeypatch.setattr(rig.table, "rules", broken)
         root, alice = await rig.client(), await rig.client(ALICE)
         for call in (alice.get("Seen"), root.call("ListMessages")):
             text = await alice.refused(f"{OWN_ERROR}Internal", call)
@@ -215,7 +217,7 @@ async def test_a_call_that_wants_no_reply(bus: PrivateBus, directory: Path) -> N
         message = Message(NAME, PATH, INTERFACE, "SetMessage", flags=flags, signature="us", body=body)
         await root.bus.send(message)
         await rig.settle()
-        assert rig.table.message(5) == "x"
+        assert rig.table.rule(5).message == "x"
 
 
 async def test_a_header_that_is_too_large_is_dropped(bus: PrivateBus, directory: Path) -> None:

@@ -16,9 +16,10 @@ from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE, X
 from execwatchd.policy.configuration import Config
 from execwatchd.policy.settings import Settings
 from execwatchd.shared.message_ids import Kind
-from execwatchd.shared.rules import Action
+from execwatchd.shared.rules import Action, Rule
 from tests.bus.harness import ALICE, DBUS_ERROR, OWN_ERROR, PrivateBus, serving, until
 from tests.fakes.control import state_store
+from tests.fakes.rules import rule
 
 FILE = Path("/etc/execwatchd/execwatchd.toml")
 MACHINE_ID = Path("/etc/machine-id").read_text().strip()
@@ -30,8 +31,8 @@ async def test_a_message_comes_and_goes(bus: PrivateBus, directory: Path) -> Non
         assert await root.call("GetMessage", "u", 501) == "Hello World"
         assert await root.call("SetMessage", "us", 501, "Hi user 501!") is None
         assert await root.call("GetMessage", "u", 501) == "Hi user 501!"
-        assert rig.kernel.content == {501: (b"Hi user 501!", Action.RECORD)}
-        assert state_store(rig.state).state.messages == {501: "Hi user 501!"}
+        assert rig.kernel.content == {501: rule("Hi user 501!")}
+        assert state_store(rig.state).state.rules == {501: Rule("Hi user 501!")}
         assert await root.call("ListMessages") == [[501, "Hi user 501!", "record", "state"]]
         await root.call("RemoveMessage", "u", 501)
         assert await root.call("GetMessage", "u", 501) == "Hello World"
@@ -48,7 +49,8 @@ async def test_actions(bus: PrivateBus, directory: Path) -> None:
 
 
 async def test_limits(bus: PrivateBus, directory: Path) -> None:
-    config = Config(Settings(limit_per_user="100/s", limits={7: "off"}), {("limits", 7): FILE}, (FILE,))
+    settings = Settings.of_file({"limit_per_user": "100/s", "limits": {7: "off"}})
+    config = Config(settings, {("limits", 7): FILE}, (FILE,))
     async with serving(bus, directory, config) as rig:
         root, alice = await rig.client(), await rig.client(ALICE)
         await alice.listen()
@@ -60,17 +62,17 @@ async def test_limits(bus: PrivateBus, directory: Path) -> None:
             [7, "Hello World", "record", str(FILE)],
             [33, "Hello World", "record", "state"],
         ]
-        assert rig.kernel.content[33] == (b"Hello World", Action.RECORD, 20)
-        assert state_store(rig.state).state.limits == {33: "20/s"}
+        assert rig.kernel.content[33] == rule("Hello World", per_second=20)
+        assert state_store(rig.state).state.rules == {33: Rule(limit="20/s")}
         await root.call("SetLimit", "us", 33, "default")
         assert await root.call("ListLimits") == [[7, "off"]]
-        assert state_store(rig.state).state.limits == {}
+        assert state_store(rig.state).state.rules == {}
         await until(lambda: len(alice.heard) == 2)
         assert alice.heard == [("MessageChanged", [33])] * 2
 
 
 async def test_where_a_message_comes_from(bus: PrivateBus, directory: Path) -> None:
-    config = Config(Settings(messages={7: "seven"}), {("messages", 7): FILE}, (FILE,))
+    config = Config(Settings.of_file({"messages": {7: "seven"}}), {("messages", 7): FILE}, (FILE,))
     async with serving(bus, directory, config) as rig:
         root = await rig.client()
         assert await root.call("ListMessages") == [[7, "seven", "record", str(FILE)]]
@@ -111,7 +113,7 @@ async def test_the_defaults_can_be_written(bus: PrivateBus, directory: Path) -> 
         await root.set("DefaultMessage", "")
         await root.set("DefaultAction", "ignore")
         assert (await root.get("DefaultMessage"), await root.get("DefaultAction")) == ("", "ignore")
-        assert rig.kernel.fallback == (b"", Action.IGNORE)
+        assert rig.kernel.fallback == rule("", Action.IGNORE)
 
 
 async def test_signals_come_exactly_when_something_changed(bus: PrivateBus, directory: Path) -> None:
@@ -123,16 +125,13 @@ async def test_signals_come_exactly_when_something_changed(bus: PrivateBus, dire
             await root.set("DefaultMessage", text)
         await root.set("DefaultAction", "record")
         rig.service.events_lost(2**63)
-        rig.status.attached.append("sys_exit_execve")
-        rig.service.attached_changed()
-        await until(lambda: len(alice.heard) == 6)
+        await until(lambda: len(alice.heard) == 5)
         assert alice.heard == [
             ("MessageChanged", [5]),
             ("PropertiesChanged", [INTERFACE, {"DefaultMessage": "a"}, []]),
             ("MessageChanged", [5]),
             ("PropertiesChanged", [INTERFACE, {"DefaultMessage": "b"}, []]),
             ("EventsLost", [2**63]),
-            ("PropertiesChanged", [INTERFACE, {"Attached": rig.status.attached}, []]),
         ]
 
 
@@ -221,4 +220,4 @@ async def test_busctl(bus: PrivateBus, directory: Path) -> None:
         ):
             assert line in {" ".join(found.split()) for found in members.splitlines()}
         assert "/org/execwatch1" in await busctl("tree", NAME)
-        assert rig.kernel.fallback[0] == b"Hello"
+        assert rig.kernel.fallback.message == "Hello"

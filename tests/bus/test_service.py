@@ -19,14 +19,16 @@ from execwatchd.bus.connection import Connection, Disconnected
 from execwatchd.bus.routes import NAME, SIGNATURES
 from execwatchd.bus.service import BusService
 from execwatchd.policy.state import StateStore
-from execwatchd.policy.table import MessageTable
+from execwatchd.policy.table import RuleTable
 from execwatchd.shared.errors import Failure
+from execwatchd.shared.rules import MESSAGE, Rule
 from tests.bus.harness import ALICE, POLICY, PrivateBus, serving, until
 from tests.fakes.control import FakeMap, FakeStatus, state_store
+from tests.fakes.rules import rule
 
 
 def service(address: str) -> BusService:
-    return BusService(MessageTable(FakeMap(), StateStore(None)), FakeStatus(), address=address)
+    return BusService(RuleTable(FakeMap(), StateStore(None)), FakeStatus(), address=address)
 
 
 @contextlib.asynccontextmanager
@@ -104,9 +106,8 @@ async def test_no_bus(address: str, caplog: pytest.LogCaptureFixture) -> None:
     assert not await alone.start()
     assert not alone.connected
     alone.events_lost(5)
-    alone.message_changed(5)
-    alone.default_changed("DefaultMessage", "x")
-    alone.attached_changed()
+    alone.rule_changed(5)
+    alone.default_changed(MESSAGE, "x")
     await alone.stop()
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
@@ -124,7 +125,7 @@ async def test_the_bus_may_go_and_come_back(
             bus.stop()
             await until(lambda: not rig.service.connected)
             rig.service.events_lost(1)
-            await rig.table.set_message(6, "meanwhile")
+            await rig.table.set_value(6, MESSAGE, "meanwhile")
             bus.start()
             await until(lambda: rig.service.connected)
             again = await rig.client()
@@ -154,8 +155,8 @@ async def test_a_bus_that_goes_during_a_save(
         await until(lambda: rig.service.connected)
         with pytest.raises((OSError, EOFError)):
             await call
-        assert state_store(rig.state).state.messages == {5: "x"}
-        assert rig.kernel.content == {5: (b"x", "record")}
+        assert state_store(rig.state).state.rules == {5: Rule("x")}
+        assert rig.kernel.content == {5: rule("x")}
 
 
 @pytest.mark.usefixtures("no_delay")
@@ -252,4 +253,4 @@ async def test_stopping_ends_calls_that_wait(bus: PrivateBus, directory: Path) -
         await rig.service.stop()
         with pytest.raises(Exception, match=r"NoReply"):
             await call
-        assert rig.table.rows() == []
+        assert rig.table.rules() == {}

@@ -9,57 +9,48 @@ from execwatchd.policy import reader
 from execwatchd.policy.state import StateStore
 from execwatchd.shared.counters import Counters
 from execwatchd.shared.errors import TableFull
-from execwatchd.shared.rules import Action
+from execwatchd.shared.rules import Member, Rule
+from tests.fakes.rules import rule
 
-Value = tuple[bytes, Action] | tuple[bytes, Action, int]  # the limit where there is one
 Write = tuple[object, ...]
 Refusal = Callable[[Write], bool]
 
 
 class FakeMap:
-    """A ConfigMap in memory that keeps `writes`, and refuses those for which `refuse` is true."""
+    """A RulesMap in memory that keeps `writes`, and refuses those for which `refuse` is true."""
 
-    def __init__(self, capacity: int = 8, content: dict[int, Value] | None = None) -> None:
+    def __init__(self, capacity: int = 8, content: dict[int, Rule] | None = None) -> None:
         self.capacity = capacity
         self.content = dict(content or {})
-        self.fallback: Value = (b"", Action.RECORD)
+        self.fallback = rule("")
         self.writes: list[Write] = []
         self.refuse: Refusal = lambda _: False
 
-    def users(self) -> dict[int, tuple[bytes, Action, int]]:
-        return {uid: _whole(value) for uid, value in self.content.items()}
+    def rules(self) -> dict[int, Rule]:
+        return dict(self.content)
 
-    def set_user(self, uid: int, message: bytes, action: Action, limit: int = 0) -> None:
+    def set(self, uid: int, rule: Rule) -> None:
         if uid not in self.content and len(self.content) >= self.capacity:
             raise TableFull(self.capacity)
-        value = _value(message, action, limit)
-        self._write("set", uid, *value)
-        self.content[uid] = value
+        self._write("set", uid, rule)
+        self.content[uid] = rule
 
-    def remove_user(self, uid: int) -> None:
+    def remove(self, uid: int) -> None:
         self._write("remove", uid)
         del self.content[uid]
 
-    def default(self) -> tuple[bytes, Action, int]:
-        return _whole(self.fallback)
+    def default(self) -> Rule:
+        return self.fallback
 
-    def set_default(self, message: bytes, action: Action, limit: int = 0) -> None:
-        value = _value(message, action, limit)
-        self._write("default", *value)
-        self.fallback = value
+    def set_default(self, rule: Rule) -> None:
+        self._write("default", rule)
+        self.fallback = rule
 
     def _write(self, *what: object) -> None:
+        assert all(None not in vars(rule).values() for rule in what if isinstance(rule, Rule)), what
         if self.refuse(what):
             raise OSError(errno.ENOMEM, "Cannot allocate memory")
         self.writes.append(what)
-
-
-def _value(message: bytes, action: Action, limit: int) -> Value:
-    return (message, action, limit) if limit else (message, action)
-
-
-def _whole(value: Value) -> tuple[bytes, Action, int]:
-    return value if len(value) == 3 else (*value, 0)
 
 
 class FakeStatus:
@@ -75,16 +66,16 @@ class FakeStatus:
 
 
 class Recorder:
-    """A Listener that keeps what it is told."""
+    """A Listener that keeps what it is called with."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str | int, ...]] = []
+        self.changes: list[tuple[str | int, ...]] = []
 
-    def message_changed(self, uid: int) -> None:
-        self.told.append((uid,))
+    def rule_changed(self, uid: int) -> None:
+        self.changes.append((uid,))
 
-    def default_changed(self, name: str, value: str) -> None:
-        self.told.append((name, value))
+    def default_changed(self, member: Member, value: str) -> None:
+        self.changes.append((member.name, value))
 
 
 def state_store(path: Path | None) -> StateStore:

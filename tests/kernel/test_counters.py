@@ -15,6 +15,7 @@ from execwatchd.kernel.layout import Flag
 from execwatchd.kernel.options import Options
 from execwatchd.shared.rules import Action
 from execwatchd.stream.decode import Record
+from tests.fakes.rules import rule
 from tests.kernel.watch import DEFAULT, Runner, Watch, linux, watching
 
 UID = 54321  # nobody else's here
@@ -44,13 +45,13 @@ def by(watch: Watch, uid: int) -> list[Record]:
 
 def test_an_ignored_user(runner: Runner, target: Path) -> None:
     with emptied() as watch:
-        watch.generation.users.set_user(UID, b"", Action.IGNORE)
+        watch.generation.rules.set(UID, rule("", Action.IGNORE))
         run(runner, target, UID, 25)
         run(runner, target, UID + 1, 5)
         assert by(watch, UID) == []
         assert len(by(watch, UID + 1)) == 5
         assert watch.generation.counters().ignored == 25
-        watch.generation.users.remove_user(UID)
+        watch.generation.rules.remove(UID)
         run(runner, target, UID, 3)
         assert len(by(watch, UID)) == 3
         assert watch.generation.counters().ignored == 25
@@ -58,8 +59,8 @@ def test_an_ignored_user(runner: Runner, target: Path) -> None:
 
 def test_only_some_users(runner: Runner, target: Path) -> None:
     with emptied() as watch:
-        watch.generation.users.set_user(UID, b"this one", Action.RECORD)
-        watch.generation.users.set_default(b"", Action.IGNORE)
+        watch.generation.rules.set(UID, rule("this one", Action.RECORD))
+        watch.generation.rules.set_default(rule("", Action.IGNORE))
         watch.read()
         before = len(watch.records)
         run(runner, target, UID + 1, 10)
@@ -72,7 +73,7 @@ def test_only_some_users(runner: Runner, target: Path) -> None:
 
 def test_ignored_failures(runner: Runner, tracepoint_ids: Path) -> None:
     with emptied(replace(DEFAULT, failures=True)) as watch:
-        watch.generation.users.set_user(UID, b"", Action.IGNORE)
+        watch.generation.rules.set(UID, rule("", Action.IGNORE))
         helper = runner.start("many", "/nonexistent", str(UID), "1").ready()
         helper.go()
         assert helper.end() == 2
@@ -107,8 +108,8 @@ def test_execs_on_all_cpus_at_once(
     """Programs that interrupt each other lose no count."""
     with emptied(replace(DEFAULT, failures=failures)) as watch:
         for i in range(6):
-            watch.generation.users.set_user(UID + i, b"", Action.RECORD)
-        watch.generation.users.set_default(b"", Action.IGNORE)  # others may be busy too
+            watch.generation.rules.set(UID + i, rule("", Action.RECORD))
+        watch.generation.rules.set_default(rule("", Action.IGNORE))  # others may be busy too
         helpers = [runner.start("many", target, str(UID + i), "100").ready() for i in range(6)]
         for helper in helpers:
             helper.go()
@@ -120,10 +121,10 @@ def test_execs_on_all_cpus_at_once(
 def test_what_the_first_program_did_not_see_the_second_does(runner: Runner, target: Path) -> None:
     """As where the kernel preempts the first, and another exec finds it running; here it isn't attached."""
     with emptied() as watch:
-        users = watch.generation.users
-        users.set_default(b"", Action.IGNORE)
-        users.set_user(UID, b"this one", Action.RECORD)
-        users.set_user(UID + 2, b"", Action.RECORD, 1)
+        rules = watch.generation.rules
+        rules.set_default(rule("", Action.IGNORE))
+        rules.set(UID, rule("this one", Action.RECORD))
+        rules.set(UID + 2, rule("", Action.RECORD, 1))
         run(runner, target, UID, 30)
         assert again(watch) == 0  # nothing is seen twice
         os.close(watch.generation.fds.pop("link.sched_process_exec"))

@@ -21,6 +21,7 @@ from execwatchd.kernel.libbpf import Map
 from execwatchd.shared.rules import Action
 from execwatchd.stream.decode import Decoder, Record
 from execwatchd.stream.journal_fields import string
+from tests.fakes.rules import rule
 from tests.kernel.conftest import built
 from tests.kernel.test_counters import UID, emptied, run, skipped
 from tests.kernel.watch import DEFAULT, Runner, Watch, linux, watching
@@ -179,8 +180,8 @@ def only(*uids: int, ring_size: int = DEFAULT.ring_size) -> Iterator[Watch]:
     """Records these users alone, and the sum of all counts is checked in the end."""
     with emptied(replace(EXITS, ring_size=ring_size)) as watch:
         for uid in uids:
-            watch.generation.users.set_user(uid, b"", Action.RECORD)
-        watch.generation.users.set_default(b"", Action.IGNORE)
+            watch.generation.rules.set(uid, rule("", Action.RECORD))
+        watch.generation.rules.set_default(rule("", Action.IGNORE))
         yield watch
 
 
@@ -225,7 +226,7 @@ def test_an_exec_that_is_not_recorded_leaves_the_end_of_the_one_before(ends: Pat
     with only(0) as watch:
         process = subprocess.Popen([ends, "signal", str(int(signal.SIGSTOP))])
         os.waitpid(process.pid, os.WUNTRACED)
-        watch.generation.users.set_user(0, b"", Action.IGNORE)
+        watch.generation.rules.set(0, rule("", Action.IGNORE))
         process.kill()
         assert waited(process) == signal.SIGKILL
         (begin,), end = execs_and_end(watch, process.pid)
@@ -271,7 +272,7 @@ def test_an_end_that_was_not_noticed_is_counted_when_its_pid_comes_again(how: st
         os.waitpid(process.pid, os.WUNTRACED)
         running.set(process.pid.to_bytes(4, "little"), former)
         if how == "end":
-            watch.generation.users.set_user(0, b"", Action.IGNORE)
+            watch.generation.rules.set(0, rule("", Action.IGNORE))
         process.send_signal(signal.SIGCONT)
         waited(process)
         assert watch.generation.unended() == watch.generation.counters().lost == 1

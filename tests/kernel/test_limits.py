@@ -18,6 +18,7 @@ from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.ledger import Page
 from execwatchd.kernel.libbpf import Map
 from execwatchd.shared.rules import Action
+from tests.fakes.rules import rule
 from tests.kernel.test_counters import UID, by, emptied, run
 from tests.kernel.watch import DEFAULT, NoStore, Runner, Watch
 
@@ -39,7 +40,7 @@ def admitted(times: list[int], limit: int) -> bool:
 
 def test_a_burst_of_the_limit_passes_and_the_rest_is_held_back(runner: Runner, target: Path) -> None:
     with emptied() as watch:
-        watch.generation.users.set_user(UID, b"", Action.RECORD, 20)
+        watch.generation.rules.set(UID, rule("", Action.RECORD, 20))
         run(runner, target, UID, 120)
         times = [record.timestamp for record in by(watch, UID)]
         assert admitted(times, 20)
@@ -54,7 +55,7 @@ def test_a_burst_of_the_limit_passes_and_the_rest_is_held_back(runner: Runner, t
 def test_tokens_come_back(runner: Runner, target: Path) -> None:
     """A storm of more than a second: one token comes each tenth of a second, none is taken for nothing."""
     with emptied() as watch:
-        watch.generation.users.set_user(UID, b"", Action.RECORD, 10)
+        watch.generation.rules.set(UID, rule("", Action.RECORD, 10))
         count, times = 0, [0]
         while times[-1] - times[0] < 2 * SECOND:
             run(runner, target, UID, 20)
@@ -67,11 +68,11 @@ def test_tokens_come_back(runner: Runner, target: Path) -> None:
 
 def test_users_have_a_bucket_each(runner: Runner, target: Path) -> None:
     with emptied() as watch:
-        users = watch.generation.users
-        users.set_default(b"", Action.IGNORE)
-        users.set_user(UID, b"", Action.RECORD, 1)
-        users.set_user(UID + 1, b"", Action.RECORD, 100000)
-        users.set_user(UID + 2, b"", Action.RECORD)
+        rules = watch.generation.rules
+        rules.set_default(rule("", Action.IGNORE))
+        rules.set(UID, rule("", Action.RECORD, 1))
+        rules.set(UID + 1, rule("", Action.RECORD, 100000))
+        rules.set(UID + 2, rule("", Action.RECORD))
         for i in range(3):
             run(runner, target, UID + i, 40)
         assert len(by(watch, UID)) + held_back(watch, UID) == 40
@@ -82,14 +83,14 @@ def test_users_have_a_bucket_each(runner: Runner, target: Path) -> None:
 
 def test_the_default_limit_is_for_each_user_alone(runner: Runner, target: Path) -> None:
     with emptied() as watch:
-        watch.generation.users.set_default(b"", Action.RECORD, 3)
+        watch.generation.rules.set_default(rule("", Action.RECORD, 3))
         for uid in (UID, UID + 1):
             run(runner, target, uid, 30)
         for uid in (UID, UID + 1):
             assert len(by(watch, uid)) >= 3
             assert len(by(watch, uid)) + held_back(watch, uid) == 30
         before = held_back(watch, UID)
-        watch.generation.users.set_user(UID, b"", Action.RECORD)
+        watch.generation.rules.set(UID, rule("", Action.RECORD))
         seen = len(by(watch, UID))
         run(runner, target, UID, 30)
         assert (len(by(watch, UID)), held_back(watch, UID)) == (seen + 30, before)
@@ -97,7 +98,7 @@ def test_the_default_limit_is_for_each_user_alone(runner: Runner, target: Path) 
 
 def test_failures_count_too(runner: Runner, tracepoint_ids: Path) -> None:
     with emptied(replace(DEFAULT, failures=True)) as watch:
-        watch.generation.users.set_user(UID, b"", Action.RECORD, 1)
+        watch.generation.rules.set(UID, rule("", Action.RECORD, 1))
         for _ in range(5):
             helper = runner.start("many", "/nonexistent", str(UID), "1").ready()
             helper.go()
@@ -110,7 +111,7 @@ def test_failures_count_too(runner: Runner, tracepoint_ids: Path) -> None:
 
 def test_what_is_ignored_takes_no_token(runner: Runner, target: Path) -> None:
     with emptied() as watch:
-        watch.generation.users.set_user(UID, b"", Action.IGNORE, 1)
+        watch.generation.rules.set(UID, rule("", Action.IGNORE, 1))
         run(runner, target, UID, 10)
         assert UID not in watch.generation.buckets.buckets()
         assert (watch.generation.held_back(), watch.generation.counters().ignored) == (0, 10)
@@ -121,8 +122,8 @@ def test_storms_on_all_cpus_at_once(limit: int, runner: Runner, target: Path) ->
     """One user on all CPUs: nothing held back is missed, and hardly one too many passes."""
     storms, each = 6, 150
     with emptied() as watch:
-        watch.generation.users.set_default(b"", Action.IGNORE)
-        watch.generation.users.set_user(UID, b"", Action.RECORD, limit)
+        watch.generation.rules.set_default(rule("", Action.IGNORE))
+        watch.generation.rules.set(UID, rule("", Action.RECORD, limit))
         helpers = [runner.start("many", target, str(UID), str(each)).ready() for _ in range(storms)]
         for helper in helpers:
             helper.go()
@@ -138,8 +139,8 @@ def test_storms_on_all_cpus_at_once(limit: int, runner: Runner, target: Path) ->
 def test_a_bucket_that_is_let_go_says_what_it_held_back(runner: Runner, target: Path) -> None:
     with emptied() as watch:
         buckets = watch.generation.buckets
-        watch.generation.users.set_default(b"", Action.IGNORE)
-        watch.generation.users.set_user(UID, b"", Action.RECORD, 1)
+        watch.generation.rules.set_default(rule("", Action.IGNORE))
+        watch.generation.rules.set(UID, rule("", Action.RECORD, 1))
         run(runner, target, UID, 20)
         passed = len(by(watch, UID))
         assert buckets.remove(UID).held_back == 20 - passed > 0
@@ -159,10 +160,10 @@ def fill(watch: Watch, name: str, first: int, free: int) -> None:
 def test_users_beyond_the_last_bucket_share_one(runner: Runner, target: Path) -> None:
     first = 300000
     with emptied() as watch:
-        users, buckets = watch.generation.users, watch.generation.buckets
-        users.set_default(b"", Action.IGNORE)
+        rules, buckets = watch.generation.rules, watch.generation.buckets
+        rules.set_default(rule("", Action.IGNORE))
         for i in range(3):
-            users.set_user(first + i, b"", Action.RECORD, 1)
+            rules.set(first + i, rule("", Action.RECORD, 1))
         fill(watch, "map.more_buckets", first + 10, free=1)
         for i in range(3):
             run(runner, target, first + i, 10)
@@ -177,10 +178,10 @@ def test_who_has_many_uids_takes_no_room_of_others(runner: Runner, target: Path)
     """Every bucket that subordinate UIDs may have is taken, and the one that they share is empty."""
     first, others = 300000, (UID, 65535)
     with emptied() as watch:
-        users = watch.generation.users
-        users.set_default(b"", Action.IGNORE)
+        rules = watch.generation.rules
+        rules.set_default(rule("", Action.IGNORE))
         for uid in (first, *others, 0):
-            users.set_user(uid, b"", Action.RECORD, 1)
+            rules.set(uid, rule("", Action.RECORD, 1))
         fill(watch, "map.more_buckets", first + 10, free=0)
         run(runner, target, first, 10)
         shared = held_back(watch, SHARED)
@@ -200,10 +201,10 @@ def test_subordinate_uids_are_charged_to_who_made_the_namespace(
     """Whatever their number, and by the limit of that user: theirs doesn't count."""
     first, count = 300000, 40
     with emptied() as watch:
-        users = watch.generation.users
-        users.set_default(b"", Action.RECORD)
-        users.set_user(UID, b"", Action.RECORD, 1)
-        users.set_user(first + 1, b"", Action.RECORD, 100000)
+        rules = watch.generation.rules
+        rules.set_default(rule("", Action.RECORD))
+        rules.set(UID, rule("", Action.RECORD, 1))
+        rules.set(first + 1, rule("", Action.RECORD, 100000))
         helper = runner.start("subordinate", target, str(UID), str(first), str(count), str(depth)).ready()
         helper.go()
         assert helper.end() == 0
@@ -216,9 +217,9 @@ def test_subordinate_uids_are_charged_to_who_made_the_namespace(
 def test_in_a_namespace_that_root_made_each_uid_counts_alone(runner: Runner, target: Path) -> None:
     first, count = 300000, 20
     with emptied() as watch:
-        watch.generation.users.set_default(b"", Action.IGNORE)
+        watch.generation.rules.set_default(rule("", Action.IGNORE))
         for i in range(count):
-            watch.generation.users.set_user(first + i, b"", Action.RECORD, 1)
+            watch.generation.rules.set(first + i, rule("", Action.RECORD, 1))
         helper = runner.start("subordinate", target, "0", str(first), str(count), "2").ready()
         helper.go()
         assert helper.end() == 0
@@ -231,9 +232,9 @@ def test_in_a_namespace_that_root_made_each_uid_counts_alone(runner: Runner, tar
 def test_a_user_in_anothers_namespace_counts_alone(runner: Runner, target: Path) -> None:
     """UIDs that nobody has in numbers are never charged to another, as root's who looks into a container."""
     with emptied() as watch:
-        watch.generation.users.set_default(b"", Action.IGNORE)
+        watch.generation.rules.set_default(rule("", Action.IGNORE))
         for uid in (UID, UID + 1):
-            watch.generation.users.set_user(uid, b"", Action.RECORD, 1)
+            watch.generation.rules.set(uid, rule("", Action.RECORD, 1))
         helper = runner.start("subordinate", target, str(UID), str(UID + 1), "1", "1").ready()
         helper.go()
         assert helper.end() == 0

@@ -16,6 +16,7 @@ from execwatchd.kernel.options import Options
 from execwatchd.kernel.takeover import Hooks
 from execwatchd.shared.errors import Failure
 from execwatchd.shared.rules import Action
+from tests.fakes.rules import rule
 from tests.kernel.watch import DEFAULT, objects
 
 OTHER = replace(DEFAULT, argv_bytes=512)
@@ -57,7 +58,7 @@ def manager() -> Iterator[Manager]:
 
 
 def fill(new: Generation) -> None:
-    new.users.set_default(b"Hello World", Action.RECORD)
+    new.rules.set_default(rule("Hello World", Action.RECORD))
 
 
 def start(manager: Manager, options: Options = DEFAULT) -> Hooks:

@@ -14,6 +14,7 @@ import pytest
 from execwatchd.kernel.layout import NO_ID, Flag
 from execwatchd.shared.rules import Action
 from execwatchd.stream.decode import Record
+from tests.fakes.rules import rule
 from tests.kernel.watch import CGROUPS, HAS, Helper, Runner, Watch, after, as_dict, before, comm_of
 
 ARGV_BYTES = 4096
@@ -193,12 +194,12 @@ def test_a_set_uid_program(watch: Watch, runner: Runner, target: Path, public: P
 
 
 def test_the_users_own_message(watch: Watch, runner: Runner, target: Path) -> None:
-    message = "Grüße".encode() + b"x" * 56
-    watch.generation.users.set_user(65534, message, Action.RECORD)
+    message = "Grüße" + "x" * 56
+    watch.generation.rules.set(65534, rule(message, Action.RECORD))
     try:
-        Case(watch, runner.start("other-user", target), target).check(message=message)
+        Case(watch, runner.start("other-user", target), target).check(message=message.encode())
     finally:
-        watch.generation.users.remove_user(65534)
+        watch.generation.rules.remove(65534)
     Case(watch, runner.start("other-user", target), target).check(message=b"Hello World")
 
 

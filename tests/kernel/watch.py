@@ -22,6 +22,7 @@ from execwatchd.kernel.loader import FAILURE_TRACEPOINTS
 from execwatchd.kernel.options import MIB, Options
 from execwatchd.shared.rules import Action
 from execwatchd.stream.decode import Decoder, Record
+from tests.fakes.rules import rule
 
 DEFAULT = Options(ring_size=8 * MIB)
 MESSAGE = b"Hello World"
@@ -52,7 +53,7 @@ class Watch:
 
     def __init__(self, options: Options = DEFAULT) -> None:
         self.generation = Generation.load(1, directory(), options, Page(settled=1))
-        self.generation.users.set_default(MESSAGE, Action.RECORD)
+        self.generation.rules.set_default(rule(MESSAGE.decode(), Action.RECORD))
         self.options = options
         self.records: list[bytes] = []
         self._decode = Decoder()

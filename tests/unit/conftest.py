@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What several unit tests need of their surroundings."""
 
+import errno
+import os
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import pytest
 
@@ -15,3 +20,33 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+FullDisk = Callable[[str], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> FullDisk:
+    """A disk that is full from this call on: `write`, which has room for the first half, or `fsync of the
+    file`, or `fsync of the directory`.
+    """
+    write = os.write
+
+    def write_half(fd: int, data: bytes) -> int:
+        if len(data) < 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, data[: len(data) // 2])
+
+    def fsync(fd: int, *, of_directory: bool) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode) == of_directory:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    @contextmanager
+    def full(call: str) -> Iterator[None]:
+        name, _, of = call.partition(" of the ")
+        instead = partial(fsync, of_directory=of == "directory") if name == "fsync" else write_half
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, instead)
+            yield
+
+    return full

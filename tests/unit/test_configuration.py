@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import tomllib
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from execwatchd.policy import reader, validate
 from execwatchd.policy.configuration import Config, render
+from execwatchd.policy.layer import Layer
 from execwatchd.policy.settings import Settings
 from execwatchd.shared.errors import EXIT_CONFIG, ConfigError
-from execwatchd.shared.rules import Action
+from execwatchd.shared.rules import BUILT_IN, Action, Rule
 
 
 class Tree:
@@ -51,8 +52,7 @@ def tree(tmp_path: Path) -> Tree:
 def test_no_file(tree: Tree) -> None:
     config = tree.load()
     assert config == Config()
-    assert config.settings.default_message == "Hello World"
-    assert config.settings.default_action is Action.RECORD
+    assert config.settings.rules == Layer(Rule("Hello World", Action.RECORD, "off"))
     assert (config.settings.argv_bytes, config.settings.ring_size) == (4096, None)
     assert config.origin("default_message") is None
 
@@ -82,7 +82,7 @@ def test_every_key(tree: Tree) -> None:
     """)
     config = tree.load()
     assert config.files == (path,)
-    assert asdict(config.settings) == {
+    assert config.settings.in_file() == {
         "default_message": "",
         "default_action": "ignore",
         "limit_per_user": "200/s",
@@ -107,7 +107,8 @@ def test_the_highest_main_file_counts_alone(tree: Tree) -> None:
     tree.write('default_message = "usr"\ncwd = true', "usr/lib")
     run = tree.write('default_message = "run"', "run")
     config = tree.load()
-    assert (config.settings.default_message, config.settings.cwd, config.files) == ("run", False, (run,))
+    assert config.settings == Settings(Layer(replace(BUILT_IN, message="run")))
+    assert config.files == (run,)
 
 
 @pytest.mark.parametrize("mask", ["empty", "null"])
@@ -125,9 +126,13 @@ def test_drop_ins_are_read_by_name_over_all_directories(tree: Tree) -> None:
     first = tree.write('messages = {1 = "10", 3 = "10"}\ndefault_message = "10"', "etc", "10.toml")
     second = tree.write('messages = {1 = "20"}\ndefault_message = "20"', "usr/lib", "20.toml")
     config = tree.load()
-    assert config.settings.default_message == "20"
-    assert config.settings.messages == {1: "20", 2: "main", 3: "10"}
-    assert config.settings.actions == {9: Action.IGNORE}
+    assert config.settings.rules.default.message == "20"
+    assert config.settings.rules.rules == {
+        1: Rule("20"),
+        2: Rule("main"),
+        3: Rule("10"),
+        9: Rule(action=Action.IGNORE),
+    }
     assert [config.origin("messages", uid) for uid in (1, 2, 3)] == [second, tree.path("etc"), first]
 
 
@@ -140,7 +145,7 @@ def test_a_drop_in_hides_its_name_in_lower_directories(tree: Tree) -> None:
     tree.path("run", "c.toml").symlink_to("/dev/null")
     tree.write("nonsense", "etc", "d.toml.bak")
     tree.write("nonsense", "etc", ".e.toml")
-    assert tree.load().settings == Settings(messages={1: "run"})
+    assert tree.load().settings == Settings(Layer(BUILT_IN, {1: Rule("run")}))
 
 
 def test_all_problems_at_once(tree: Tree) -> None:
@@ -322,5 +327,6 @@ MESSAGES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), m
 
 @given(st.dictionaries(st.integers(0, 2**32 - 2), MESSAGES, max_size=5), MESSAGES)
 def test_what_is_printed_reads_back(messages: dict[int, str], default: str) -> None:
-    settings = Settings(messages=messages, default_message=default, ring_size=4096)
-    assert validate.settings(tomllib.loads(render(Config(settings)))) == settings
+    values = {"messages": messages, "default_message": default, "ring_size": 4096}
+    settings = Settings.of_file(values)
+    assert Settings.of_file(validate.settings(tomllib.loads(render(Config(settings))))) == settings

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 from execwatchd import __version__
 from execwatchd.metrics import MetricsFile, render
 from execwatchd.shared.counters import Counters
+from tests.unit.conftest import FullDisk
 
 
 class FakeStatus:
@@ -203,3 +204,20 @@ def test_a_link_in_place_of_the_file_or_of_the_new_one_is_not_followed(tmp_path:
     Written().file.use(str(path))
     assert victim.read_text() == "kept"
     assert not path.is_symlink()
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_full_disk_leaves_the_old_numbers_alone(
+    tmp_path: Path, clock: list[float], full_disk: FullDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    written, path = Written(), tmp_path / "a.prom"
+    written.file.use(str(path))
+    clock[0] += 10
+    with full_disk("write"):
+        written.file.write_if_due()
+    assert path.read_text() == "1\n"
+    assert os.listdir(tmp_path) == ["a.prom"]
+    assert caplog.messages == [
+        f"the metrics cannot be written to {path}: No space left on device;"
+        " see metrics_file in execwatchd.toml(5)"
+    ]

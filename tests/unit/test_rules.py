@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import unicodedata
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execwatchd.shared.errors import TableFull
 from execwatchd.shared.quoting import quoted
 from execwatchd.shared.rules import (
+    BUILT_IN,
     MAX_MESSAGE_LENGTH,
     MAX_UID,
+    MEMBERS,
     Action,
+    Rule,
     check_action,
     check_limit,
     check_message,
     check_uid,
     check_uid_key,
+    limit_of,
     per_second,
 )
 
@@ -126,3 +132,39 @@ def test_what_is_quoted_is_short_and_printable(value: object) -> None:
     text = quoted(value)
     assert text.isprintable()
     assert len(text) <= 12 * 80  # at worst each character becomes \U0001f600
+
+
+@pytest.mark.parametrize("limit", ["off", "1/s", "200/s", "100000/s"])
+def test_a_limit_and_its_number(limit: str) -> None:
+    assert limit_of(per_second(limit)) == limit
+
+
+def test_what_the_caller_accepts_too_is_in_the_texts() -> None:
+    with pytest.raises(ValueError, match=r" it must be 'record', 'ignore' or 'default'$"):
+        check_action("drop", "default")
+    with pytest.raises(ValueError, match=r" from '1/s' to '100000/s', or 'default'$"):
+        check_limit("drop", "default")
+
+
+def test_every_member_of_a_rule_is_declared_in_its_order() -> None:
+    assert [member.name for member in MEMBERS] == [field.name for field in fields(Rule)]
+    keys = [key for member in MEMBERS for key in (member.table, member.default_key)]
+    assert len(set(keys)) == len(keys)
+
+
+def test_what_is_built_in_sets_every_member_to_a_value_that_may_be() -> None:
+    for member in MEMBERS:
+        assert member.check(member.of(BUILT_IN)) == member.of(BUILT_IN)
+
+
+def test_a_rule_over_another() -> None:
+    assert Rule(limit="1/s").over(Rule("low", Action.IGNORE, "2/s")) == Rule("low", Action.IGNORE, "1/s")
+    assert Rule("").over(BUILT_IN) == Rule("", Action.RECORD, "off")
+    assert BUILT_IN.over(Rule("low", Action.IGNORE, "2/s")) == BUILT_IN
+    assert Rule().over(Rule()) == Rule()
+
+
+def test_the_error_of_a_full_table_names_the_members() -> None:
+    assert (
+        str(TableFull(64)) == "the table is full: it holds 64 UIDs that have a message, an action or a limit"
+    )

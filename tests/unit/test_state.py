@@ -9,18 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.policy.state import State, StateStore
+from execwatchd.policy.layer import Layer
+from execwatchd.policy.state import StateStore
 from execwatchd.shared.errors import NotChanged
 from execwatchd.shared.message_ids import Kind
-from execwatchd.shared.rules import Action
+from execwatchd.shared.rules import Action, Rule
 from tests.fakes.control import state_store
+from tests.unit.conftest import FullDisk
 
-STATE = State(
-    default_message="",
-    default_action=Action.IGNORE,
-    messages={0: "root", 4294967294: "ü"},
-    actions={501: Action.RECORD},
-    limits={501: "200/s"},
+STATE = Layer(
+    Rule("", Action.IGNORE),
+    {0: Rule("root"), 4294967294: Rule("ü"), 501: Rule(action=Action.RECORD, limit="200/s")},
 )
 
 
@@ -29,7 +28,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state.json"
 
 
-def save(path: Path | None, state: State) -> None:
+def save(path: Path | None, state: Layer) -> None:
     asyncio.run(state_store(path).save(state))
 
 
@@ -38,17 +37,30 @@ def names(path: Path) -> list[str]:
 
 
 def test_what_is_saved_is_loaded(path: Path) -> None:
-    assert state_store(path).state == State()
+    assert state_store(path).state == Layer()
     save(path, STATE)
     assert state_store(path).state == STATE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert names(path) == ["state.json"]
-    assert json.loads(path.read_text())["messages"] == {"0": "root", "4294967294": "ü"}
+    assert path.read_text().startswith('{\n "version": 1,\n "default_message": "",\n')
+    assert json.loads(path.read_text()) == {
+        "version": 1,
+        "default_message": "",
+        "default_action": "ignore",
+        "messages": {"0": "root", "4294967294": "ü"},
+        "actions": {"501": "record"},
+        "limits": {"501": "200/s"},
+    }
+
+
+def test_an_empty_state_has_its_version_and_no_default(path: Path) -> None:
+    save(path, Layer())
+    assert json.loads(path.read_text()) == {"version": 1, "messages": {}, "actions": {}, "limits": {}}
 
 
 def test_no_path_keeps_nothing() -> None:
     save(None, STATE)
-    assert StateStore(None).state == State()
+    assert StateStore(None).state == Layer()
 
 
 @pytest.mark.parametrize(
@@ -60,6 +72,7 @@ def test_no_path_keeps_nothing() -> None:
         b"[]",
         b'{"version": 2}',
         b'{"version": 1, "unknown": 1}',
+        b'{"version": 1, "limit_per_user": "9/s"}',
         b'{"version": 1, "messages": {"01": "x"}}',
         b'{"version": 1, "messages": {"1": "a\\nb"}}',
         b'{"version": 1, "actions": {"1": "default"}}',
@@ -69,7 +82,7 @@ def test_no_path_keeps_nothing() -> None:
 )
 def test_a_bad_file_is_set_aside(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     path.write_bytes(content)
-    assert state_store(path).state == State()
+    assert state_store(path).state == Layer()
     (aside,) = names(path)
     assert aside.startswith("state.json.rejected-")
     assert (path.parent / aside).read_bytes() == content
@@ -117,7 +130,7 @@ def _raise(*_args: object, **_kwargs: object) -> None:
 def test_a_failed_write_changes_nothing(
     path: Path, call: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    save(path, State())
+    save(path, Layer())
     before = path.read_bytes()
     monkeypatch.setattr(Path if call == "replace" else os, call, _raise)
     with pytest.raises(NotChanged) as error:
@@ -125,5 +138,15 @@ def test_a_failed_write_changes_nothing(
     monkeypatch.undo()
     assert str(error.value) == "the change could not be saved, so it was not made: No space left on device"
     assert str(path) in caplog.text
+    assert path.read_bytes() == before
+    assert names(path) == ["state.json"]
+
+
+@pytest.mark.parametrize("call", ["write", "fsync of the file", "fsync of the directory"])
+def test_a_full_disk_changes_nothing(path: Path, call: str, full_disk: FullDisk) -> None:
+    save(path, Layer())
+    before = path.read_bytes()
+    with full_disk(call), pytest.raises(NotChanged, match="No space left on device"):
+        save(path, STATE)
     assert path.read_bytes() == before
     assert names(path) == ["state.json"]
