@@ -2,11 +2,12 @@
 /*
  * Every exec as one record in ring buffer `output`, with the message that map `config` has for its UID.
  *
- * Compiled by BCC without kernel headers: O_struct__member is an offset from the running kernel's BTF, and
- * what that kernel lacks is left out. Options: ARGV_BYTES, RING_PAGES, CGROUP_ROOT, FAILURES, CWD,
- * ANCESTORS, INTERACTIVE, EXITS.
+ * Compiled by BCC without kernel headers. vmlinux.h is generated from the running kernel's BTF
+ * (execwatchd/kernel/header.py); it defines KERNEL_HAS_… for what not every kernel has. Options: ARGV_BYTES,
+ * RING_PAGES, FAILURES, CWD, ANCESTORS, INTERACTIVE, EXITS.
  */
 #include "execwatch.h"
+#include "vmlinux.h"
 
 #define DATA_SIZE \
   (sizeof(struct exec_id) + FILENAME_SIZE + INTERP_SIZE + ARGV_BYTES + 2 * (PATH_AREA + NAME_SIZE) + \
@@ -56,15 +57,25 @@ BPF_TABLE("hash", u32, struct running, running, MAX_RUNNING);
 
 #define SECOND 1000000000ULL
 
-#define READ(destination, base, member) \
-  bpf_probe_read_kernel(&(destination), sizeof(destination), (void *)((base) + O_##member))
+/*
+ * The member of a structure in the kernel's memory, or 0 if it can't be read; a member that the structure
+ * doesn't have is an error of the compiler. The initial 0 spares the verifier a seventh of its work.
+ */
+#define GET(pointer, member) \
+  ({ \
+    typeof((pointer)->member) value_ = 0; \
+    bpf_probe_read_kernel(&value_, sizeof(value_), &(pointer)->member); \
+    value_; \
+  })
 
-static __always_inline u64 pointer(u64 base, u32 offset)
-{
-  u64 value = 0;
-  bpf_probe_read_kernel(&value, sizeof(value), (void *)(base + offset));
-  return value;
-}
+#define offsetof(type, member) __builtin_offsetof(type, member)
+
+/* The same for an array: it is read to `destination`, an array of the same size. */
+#define GET_ARRAY(destination, pointer, member) \
+  ({ \
+    _Static_assert(sizeof(destination) == sizeof((pointer)->member), "arrays of one size"); \
+    bpf_probe_read_kernel(destination, sizeof(destination), (pointer)->member); \
+  })
 
 /* this CPU's own; added to atomically all the same, for one program may interrupt another here */
 static __always_inline struct counters *own_counters(void)
@@ -74,17 +85,17 @@ static __always_inline struct counters *own_counters(void)
 }
 
 /* what an administrator does by hand has a terminal, or at least came in by a login */
-static __always_inline bool is_left_out(struct user *user, u64 task)
+static __always_inline bool is_left_out(struct user *user, struct task_struct *task)
 {
   if (user && user->action == ACTION_IGNORE)
     return true;
 #ifdef INTERACTIVE
   u32 session = NO_ID;
-#ifdef O_task_struct__sessionid
-  READ(session, task, task_struct__sessionid);
+#ifdef KERNEL_HAS_SESSION
+  session = GET(task, sessionid);
 #endif
-#ifdef O_signal_struct__tty
-  if (pointer(pointer(task, O_task_struct__signal), O_signal_struct__tty))
+#ifdef KERNEL_HAS_TTY
+  if (GET(GET(task, signal), tty))
     return false;
 #endif
   return session == NO_ID;
@@ -104,18 +115,18 @@ static __always_inline struct user *user_of(u32 uid)
  * Whose limit an exec is counted against. Any user may have thousands of subordinate UIDs in a user namespace:
  * they are the user's who made the outermost one. In one that root made, as for a container, each counts alone.
  */
-static __always_inline u32 charged(u32 uid, u64 task)
+static __always_inline u32 charged(u32 uid, struct task_struct *task)
 {
   u32 owner = 0;
 
   if (uid < FIRST_SUBORDINATE)
     return uid;
-  u64 ns = pointer(pointer(task, O_task_struct__cred), O_cred__user_ns);
+  struct user_namespace *ns = GET(GET(task, cred), user_ns);
   for (int i = 0; i < MAX_NAMESPACES; i++) {
-    u64 parent = pointer(ns, O_user_namespace__parent);
+    struct user_namespace *parent = GET(ns, parent);
     if (!parent) /* the initial one */
       break;
-    READ(owner, ns, user_namespace__owner);
+    owner = GET(ns, owner);
     ns = parent;
   }
   return owner ? owner : uid;
@@ -148,7 +159,7 @@ static __always_inline struct bucket *bucket_of(u32 uid, u64 now)
  * CPUs that look at the same time may all find the last token: each gets a record, but what they took too much
  * is owed, for it is added. The count of what is held back is exact.
  */
-static __always_inline bool is_held_back(struct counters *counted, struct user *user, u32 uid, u64 task)
+static __always_inline bool is_held_back(struct counters *counted, struct user *user, u32 uid, struct task_struct *task)
 {
   u32 owner = charged(uid, task);
   if (owner != uid)
@@ -175,59 +186,57 @@ static __always_inline bool is_held_back(struct counters *counted, struct user *
 }
 
 /* the process: the thread that forked may be another than its leader, and bear another name */
-static __always_inline u64 parent_of(u64 task)
+static __always_inline struct task_struct *parent_of(struct task_struct *task)
 {
-  return pointer(pointer(task, O_task_struct__real_parent), O_task_struct__group_leader);
+  return GET(GET(task, real_parent), group_leader);
 }
 
-static __always_inline void put_ids(struct record *record, u64 task)
+static __always_inline void put_ids(struct record *record, struct task_struct *task)
 {
-  u64 parent = parent_of(task);
-  u64 cred = pointer(task, O_task_struct__cred);
+  struct task_struct *parent = parent_of(task);
+  struct cred *cred = GET(task, cred);
 
   record->timestamp = bpf_ktime_get_ns();
   record->pid = bpf_get_current_pid_tgid() >> 32;
   record->gid = bpf_get_current_uid_gid() >> 32;
-  READ(record->euid, cred, cred__euid);
-  READ(record->ppid, parent, task_struct__tgid);
-  READ(record->parent_comm, parent, task_struct__comm);
-#ifdef O_task_struct__loginuid
-  READ(record->loginuid, task, task_struct__loginuid);
+  record->euid = GET(cred, euid);
+  record->ppid = GET(parent, tgid);
+  GET_ARRAY(record->parent_comm, parent, comm);
+#ifdef KERNEL_HAS_LOGINUID
+  record->loginuid = GET(task, loginuid);
 #else
   record->loginuid = NO_ID;
 #endif
-#ifdef O_task_struct__sessionid
-  READ(record->session, task, task_struct__sessionid);
+#ifdef KERNEL_HAS_SESSION
+  record->session = GET(task, sessionid);
 #else
   record->session = NO_ID;
 #endif
 }
 
-static __always_inline void put_namespaces(struct record *record, u64 task)
+static __always_inline void put_namespaces(struct record *record, struct task_struct *task)
 {
   record->pidns = record->mntns = record->nspid = 0;
-#ifdef O_nsproxy__mnt_ns
-  u64 mnt_ns = pointer(pointer(task, O_task_struct__nsproxy), O_nsproxy__mnt_ns);
-  READ(record->mntns, mnt_ns, mnt_namespace__ns_inum);
+#ifdef KERNEL_HAS_MNTNS
+  record->mntns = GET(GET(GET(task, nsproxy), mnt_ns), ns_inum);
 #endif
-#ifdef O_pid__numbers
-  u64 pid = pointer(task, O_task_struct__thread_pid);
-  u32 level = 0;
-  READ(level, pid, pid__level);
-  u64 upid = pid + O_pid__numbers + (u64)level * SIZEOF_upid;
-  READ(record->pidns, pointer(upid, O_upid__ns), pid_namespace__ns_inum);
+#ifdef KERNEL_HAS_PIDNS
+  struct pid *pid = GET(task, thread_pid);
+  u32 level = GET(pid, level);
+  struct upid *upid = pid->numbers + level;
+  record->pidns = GET(GET(upid, ns), ns_inum);
   if (level)
-    READ(record->nspid, upid, upid__nr);
+    record->nspid = GET(upid, nr);
 #endif
 }
 
-static __always_inline void put_tty(struct record *record, u64 task)
+static __always_inline void put_tty(struct record *record, struct task_struct *task)
 {
   __builtin_memset(record->tty, 0, TTY_SIZE);
-#ifdef O_signal_struct__tty
-  u64 tty = pointer(pointer(task, O_task_struct__signal), O_signal_struct__tty);
+#ifdef KERNEL_HAS_TTY
+  struct tty_struct *tty = GET(GET(task, signal), tty);
   if (tty)
-    bpf_probe_read_kernel_str(record->tty, TTY_SIZE, (void *)(tty + O_tty_struct__name));
+    bpf_probe_read_kernel_str(record->tty, TTY_SIZE, tty->name);
 #endif
 }
 
@@ -242,16 +251,16 @@ static __always_inline void put_tty(struct record *record, u64 task)
   })
 
 /* a string of the kernel's; the bytes with the NUL */
-static __always_inline u64 put_string(char *to, u32 size, u64 from)
+static __always_inline u64 put_string(char *to, u32 size, const char *from)
 {
-  return BOUNDED(bpf_probe_read_kernel_str(to, size, (void *)from), size);
+  return BOUNDED(bpf_probe_read_kernel_str(to, size, from), size);
 }
 
 /* what the new image got as its arguments, as /proc/PID/cmdline shows it */
-static __always_inline u64 put_argv(struct record *record, char *to, u64 task)
+static __always_inline u64 put_argv(struct record *record, char *to, struct task_struct *task)
 {
-  u64 mm = pointer(task, O_task_struct__mm);
-  u64 start = pointer(mm, O_mm_struct__arg_start), total = pointer(mm, O_mm_struct__arg_end) - start;
+  struct mm_struct *mm = GET(task, mm);
+  u64 start = GET(mm, arg_start), total = GET(mm, arg_end) - start;
   u64 length = total;
 
   record->argv_total = total;
@@ -268,18 +277,16 @@ static __always_inline u64 put_argv(struct record *record, char *to, u64 task)
 }
 
 /* the components of the cgroup's path, from the leaf up */
-static __always_inline u64 put_cgroup(struct record *record, char *to, u64 task)
+static __always_inline u64 put_cgroup(struct record *record, char *to, struct task_struct *task)
 {
   u64 used = 0;
-#ifdef O_css_set__dfl_cgrp
+#ifdef KERNEL_HAS_CGROUP
   record->flags |= HAS_CGROUP;
-  u64 cgroup = pointer(pointer(task, O_task_struct__cgroups), O_css_set__dfl_cgrp);
-  u64 node = pointer(cgroup, O_cgroup__kn);
+  struct kernfs_node *node = GET(GET(GET(task, cgroups), dfl_cgrp), kn);
   for (int depth = 0; depth < MAX_DEPTH; depth++) {
-    u64 id = pointer(node, O_kernfs_node__id);
-    if (id == CGROUP_ROOT)
+    if (GET(node, id) == CGROUP_ROOT)
       return used;
-    u64 parent = pointer(node, O_kernfs_node__parent);
+    struct kernfs_node *parent = GET(node, parent);
     if (!parent) {
       record->flags |= CGROUP_OUTSIDE;
       return used;
@@ -288,7 +295,7 @@ static __always_inline u64 put_cgroup(struct record *record, char *to, u64 task)
       break;
     asm volatile("" : "+r"(used));
     used &= PATH_AREA - 1;
-    used += put_string(to + used, NAME_SIZE, pointer(node, O_kernfs_node__name));
+    used += put_string(to + used, NAME_SIZE, GET(node, name));
     node = parent;
   }
   record->flags |= TRUNCATED_CGROUP;
@@ -297,31 +304,31 @@ static __always_inline u64 put_cgroup(struct record *record, char *to, u64 task)
 }
 
 /* the components of the working directory's path, from the leaf up, to the process's own root */
-static __always_inline u64 put_cwd(struct record *record, char *to, u64 task)
+static __always_inline u64 put_cwd(struct record *record, char *to, struct task_struct *task)
 {
   u64 used = 0;
-#if defined(CWD) && defined(O_mount__mnt)
+#if defined(CWD) && defined(KERNEL_HAS_CWD)
   record->flags |= HAS_CWD;
-  u64 fs = pointer(task, O_task_struct__fs);
-  u64 root_mount = pointer(fs, O_fs_struct__root_mnt), root = pointer(fs, O_fs_struct__root_dentry);
-  u64 mount = pointer(fs, O_fs_struct__pwd_mnt), dentry = pointer(fs, O_fs_struct__pwd_dentry);
+  struct fs_struct *fs = GET(task, fs);
+  struct vfsmount *root_mount = GET(fs, root_mnt), *mount = GET(fs, pwd_mnt);
+  struct dentry *root = GET(fs, root_dentry), *dentry = GET(fs, pwd_dentry);
   for (int depth = 0; depth < MAX_DEPTH; depth++) {
     if (dentry == root && mount == root_mount)
       return used;
     if (used > PATH_AREA - NAME_SIZE)
       break;
     /* both ways append, one of them nothing: the verifier follows one state instead of 2^MAX_DEPTH */
-    u64 name = pointer(dentry, O_dentry__d_name), parent = pointer(dentry, O_dentry__d_parent);
-    if (dentry == pointer(mount, O_vfsmount__mnt_root) || dentry == parent) {
-      u64 inner = mount - O_mount__mnt; /* the struct mount around this struct vfsmount */
-      u64 outer = pointer(inner, O_mount__mnt_parent);
+    const char *name = GET(dentry, d_name_name);
+    struct dentry *parent = GET(dentry, d_parent);
+    if (dentry == GET(mount, mnt_root) || dentry == parent) {
+      struct mount *inner = (void *)mount - offsetof(struct mount, mnt), *outer = GET(inner, mnt_parent);
       if (outer == inner) {
         record->flags |= CWD_UNREACHABLE;
         return used;
       }
-      parent = pointer(inner, O_mount__mnt_mountpoint);
-      mount = outer + O_mount__mnt;
-      name = 0;
+      parent = GET(inner, mnt_mountpoint);
+      mount = (void *)outer + offsetof(struct mount, mnt);
+      name = NULL;
     }
     asm volatile("" : "+r"(used));
     used &= PATH_AREA - 1;
@@ -334,17 +341,17 @@ static __always_inline u64 put_cwd(struct record *record, char *to, u64 task)
 }
 
 /* the parent, its parent, and so on, as long as there is one in the initial pid namespace */
-static __always_inline u64 put_ancestors(char *to, u64 task)
+static __always_inline u64 put_ancestors(char *to, struct task_struct *task)
 {
   u64 used = 0;
 #ifdef ANCESTORS
   for (int i = 0; i < ANCESTORS; i++) {
     struct ancestor ancestor = {};
     task = parent_of(task);
-    READ(ancestor.pid, task, task_struct__tgid);
+    ancestor.pid = GET(task, tgid);
     if (!ancestor.pid) /* the idle task, which is its own parent */
       break;
-    READ(ancestor.comm, task, task_struct__comm);
+    GET_ARRAY(ancestor.comm, task, comm);
     __builtin_memcpy(to + i * sizeof(ancestor), &ancestor, sizeof(ancestor));
     used = (i + 1) * sizeof(ancestor);
   }
@@ -353,7 +360,7 @@ static __always_inline u64 put_ancestors(char *to, u64 task)
 }
 
 /* the parts behind argv, up to exec_id; where they end */
-static __always_inline u64 put_origin(struct record *record, char *data, u64 used, u64 task)
+static __always_inline u64 put_origin(struct record *record, char *data, u64 used, struct task_struct *task)
 {
   u64 length = put_cwd(record, data + used, task);
   record->cwd_len = length;
@@ -375,7 +382,7 @@ static __always_inline bool send(void *ctx, struct counters *counted, struct scr
   return false;
 }
 
-static __always_inline void put_process(struct record *record, u64 task, u32 uid, struct user *user)
+static __always_inline void put_process(struct record *record, struct task_struct *task, u32 uid, struct user *user)
 {
   record->uid = uid;
   __builtin_memcpy(record->message, user->message, MESSAGE_SIZE);
@@ -386,10 +393,10 @@ static __always_inline void put_process(struct record *record, u64 task, u32 uid
 }
 
 #ifdef EXITS
-static __always_inline void put_exec_id(struct exec_id *id, u64 task)
+static __always_inline void put_exec_id(struct exec_id *id, struct task_struct *task)
 {
-  READ(id->start, pointer(task, O_task_struct__group_leader), task_struct__start_boottime);
-  READ(id->execs, task, task_struct__self_exec_id);
+  id->start = GET(GET(task, group_leader), start_boottime);
+  id->execs = GET(task, self_exec_id);
 }
 
 static __always_inline void count_unended(struct counters *counted)
@@ -404,14 +411,14 @@ static __always_inline void count_unended(struct counters *counted)
  * one recorded. What is there under its pid of another process, that one's end came while the program could
  * not run.
  */
-static __always_inline void await_end(struct counters *counted, struct record *record, struct exec_id *id, u64 task)
+static __always_inline void await_end(struct counters *counted, struct record *record, struct exec_id *id, struct task_struct *task)
 {
   struct running one = {.id = *id, .began = record->timestamp, .uid = record->uid};
   u32 pid = record->pid;
   struct running *known = running.lookup(&pid);
 
-#ifdef O_signal_struct__maxrss
-  one.maxrss = pointer(pointer(task, O_task_struct__signal), O_signal_struct__maxrss);
+#ifdef KERNEL_HAS_PEAK_RSS_KB
+  one.maxrss = GET(GET(task, signal), maxrss);
 #endif
   if (known && known->id.start != id->start)
     count_unended(counted);
@@ -451,18 +458,17 @@ static __always_inline void put_caller(struct record *record, u64 task)
 /* task_rename fires inside an exec just before comm changes: the only place that still has the caller's */
 int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
+  struct task_struct *current = (void *)bpf_get_current_task();
   u64 task = ctx->args[0];
 
-  if (task != bpf_get_current_task())
+  if (task != (u64)current)
     return 0;
-#ifdef O_task_struct__in_execve
-  u32 bits = 0;
-  READ(bits, task, task_struct__in_execve);
-  if (!(bits & IN_EXECVE_BIT))
+#ifdef KERNEL_HAS_IN_EXECVE
+  if (!(GET(current, in_execve) & IN_EXECVE_BIT))
     return 0; /* prctl(PR_SET_NAME) */
 #endif
   struct caller caller = {.task = task}, *slot = slot_of(task);
-  READ(caller.comm, task, task_struct__comm);
+  GET_ARRAY(caller.comm, current, comm);
   caller.check = check_of(&caller);
   if (slot && (!slot->task || slot->task == task))
     *slot = caller;
@@ -485,14 +491,15 @@ static __always_inline void forget_caller(u64 task)
 static __always_inline int see_exec(struct bpf_raw_tracepoint_args *ctx, struct counters *counted,
                                     struct scratch *scratch)
 {
-  u64 task = bpf_get_current_task(), bprm = ctx->args[2];
+  struct task_struct *task = (void *)bpf_get_current_task();
+  struct linux_binprm *bprm = (void *)ctx->args[2];
   u32 uid = bpf_get_current_uid_gid();
 
   __sync_fetch_and_add(&counted->seen, 1);
   struct user *user = user_of(uid);
   if (is_left_out(user, task) || is_held_back(counted, user, uid, task)) {
     __sync_fetch_and_add(&counted->ignored, 1);
-    forget_caller(task);
+    forget_caller((u64)task);
     return 0;
   }
   if (!scratch || !user) { /* cannot be: they are arrays */
@@ -503,12 +510,12 @@ static __always_inline int see_exec(struct bpf_raw_tracepoint_args *ctx, struct 
   record->flags = 0;
   record->result = 0;
   put_process(record, task, uid, user);
-  READ(record->new_comm, task, task_struct__comm);
+  GET_ARRAY(record->new_comm, task, comm);
   __builtin_memset(record->comm, 0, COMM_SIZE);
-  put_caller(record, task);
+  put_caller(record, (u64)task);
 
   char *data = scratch->data;
-  u64 filename = pointer(bprm, O_linux_binprm__filename), interp = pointer(bprm, O_linux_binprm__interp);
+  const char *filename = GET(bprm, filename), *interp = GET(bprm, interp);
   u64 used = put_string(data, FILENAME_SIZE, filename), length = 0;
   record->filename_len = used;
   if (interp != filename)
@@ -518,7 +525,7 @@ static __always_inline int see_exec(struct bpf_raw_tracepoint_args *ctx, struct 
   length = put_cgroup(record, data + used, task);
   record->cgroup_len = length;
   used += length;
-  READ(record->argc, bprm, linux_binprm__argc);
+  record->argc = GET(bprm, argc);
   length = put_argv(record, data + used, task);
   record->argv_len = length;
   used = put_origin(record, data, used + length, task);
@@ -579,24 +586,18 @@ BPF_ARRAY(again_end_scratch, struct end_scratch, CPUS);
 #define GROUP_EXIT 4 /* SIGNAL_GROUP_EXIT: signal_struct.flags */
 
 /* what the parent gets from wait(2): wait_task_zombie() of the kernel */
-static __always_inline s32 status_of(u64 task, u64 signal)
+static __always_inline s32 status_of(struct task_struct *task, struct signal_struct *signal)
 {
-  u32 flags = 0;
-  s32 status = 0;
-
-  READ(flags, signal, signal_struct__flags);
-  if (flags & GROUP_EXIT)
-    READ(status, signal, signal_struct__group_exit_code);
-  else
-    READ(status, pointer(task, O_task_struct__group_leader), task_struct__exit_code);
-  return status;
+  if (GET(signal, flags) & GROUP_EXIT)
+    return GET(signal, group_exit_code);
+  return GET(GET(task, group_leader), exit_code);
 }
 
 /* pages of one kind, never less than none: a counter has parts on each CPU that are not added yet */
-static __always_inline u64 pages(u64 mm, u32 kind)
+static __always_inline u64 pages(struct mm_struct *mm, u32 kind)
 {
-#ifdef O_percpu_counter__count
-  s64 count = pointer(mm, O_mm_struct__rss_stat + kind * SIZEOF_percpu_counter + O_percpu_counter__count);
+#ifdef KERNEL_HAS_RSS_STAT
+  s64 count = GET(mm->rss_stat + kind, count);
   return count < 0 ? 0 : count;
 #else
   return 0;
@@ -607,18 +608,18 @@ static __always_inline u64 pages(u64 mm, u32 kind)
  * The kernel keeps one peak for a process, of the program that forked it too, so it is the exec's only if it
  * grew since. Else the memory tells, where it is still there: since Linux 6.16.
  */
-static __always_inline u64 peak_of(u64 task, u64 signal, u64 before)
+static __always_inline u64 peak_of(struct task_struct *task, struct signal_struct *signal, u64 before)
 {
   u64 peak = 0;
-#ifdef O_signal_struct__maxrss
-  peak = pointer(signal, O_signal_struct__maxrss);
+#ifdef KERNEL_HAS_PEAK_RSS_KB
+  peak = GET(signal, maxrss);
   if (peak > before)
     return peak;
   peak = 0;
-  u64 mm = pointer(task, O_task_struct__mm);
+  struct mm_struct *mm = GET(task, mm);
   if (mm) {
     u64 now = pages(mm, 0) + pages(mm, 1) + pages(mm, 3); /* MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES */
-    peak = pointer(mm, O_mm_struct__hiwater_rss);
+    peak = GET(mm, hiwater_rss);
     if (now > peak)
       peak = now;
   }
@@ -632,12 +633,11 @@ static __always_inline u64 peak_of(u64 task, u64 signal, u64 before)
  */
 static __always_inline int see_end(struct end_scratch *scratch)
 {
-  u64 task = bpf_get_current_task(), signal = pointer(task, O_task_struct__signal);
+  struct task_struct *task = (void *)bpf_get_current_task();
+  struct signal_struct *signal = GET(task, signal);
   u32 pid = bpf_get_current_pid_tgid() >> 32;
-  s32 live = 0;
 
-  READ(live, signal, signal_struct__live);
-  if (live)
+  if (GET(signal, live))
     return 0;
   struct running *known = running.lookup(&pid);
   if (!known)
@@ -657,14 +657,13 @@ static __always_inline int see_end(struct end_scratch *scratch)
   __sync_fetch_and_add(&counted->seen, 1);
 
   struct record *record = &scratch->record;
-  u64 leader = pointer(task, O_task_struct__group_leader);
   record->flags = HAS_COMM;
   record->result = 0;
   put_ids(record, task);
   put_namespaces(record, task);
   put_tty(record, task);
   record->uid = was.uid;
-  READ(record->comm, leader, task_struct__comm);
+  GET_ARRAY(record->comm, GET(task, group_leader), comm);
   record->new_comm[0] = record->message[0] = 0;
   record->argc = record->argv_total = 0;
   record->filename_len = record->interp_len = record->argv_len = record->cwd_len = record->ancestors_len = 0;
@@ -790,15 +789,16 @@ static __always_inline u64 put_user_argv(struct record *record, char *to, u64 ar
 
 int exit_execve(struct sys_exit *ctx)
 {
-  u64 task = bpf_get_current_task();
+  struct task_struct *task = (void *)bpf_get_current_task();
+  u64 key = (u64)task;
   u32 uid = bpf_get_current_uid_gid();
   int cpu = bpf_get_smp_processor_id();
-  struct attempt *attempt = attempts.lookup(&task);
+  struct attempt *attempt = attempts.lookup(&key);
   struct attempt tried = {};
 
   if (attempt) {
     tried = *attempt;
-    attempts.delete(&task);
+    attempts.delete(&key);
   }
   struct counters *counted = own_counters();
   if (ctx->result >= 0 || !counted)
@@ -819,9 +819,9 @@ int exit_execve(struct sys_exit *ctx)
   record->flags = HAS_COMM;
   record->result = ctx->result;
   put_process(record, task, uid, user);
-  READ(record->comm, task, task_struct__comm);
+  GET_ARRAY(record->comm, task, comm);
   record->new_comm[0] = 0;
-  put_caller(record, task); /* it failed past the point of no return: comm is the new one already */
+  put_caller(record, (u64)task); /* it failed past the point of no return: comm is the new one already */
 
   char *data = scratch->data;
   u64 used = user_string(data, FILENAME_SIZE, tried.filename);
