@@ -119,7 +119,7 @@ def test_a_program_that_does_not_compile(tmp_path: Path) -> None:
 def test_a_program_that_the_verifier_refuses(tmp_path: Path) -> None:
     copy = tmp_path / "bpf"
     subprocess.run(["cp", "-r", directory(), copy], check=True)
-    source = copy / "execwatch.c"
+    source = copy / "exec.h"
     text = source.read_text()
     marker = "int on_exec(struct bpf_raw_tracepoint_args *ctx)\n{\n"
     assert marker in text
