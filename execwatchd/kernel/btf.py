@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Where the running kernel keeps the members of its structures, from its own BTF through libbpf.
+"""Where the running kernel keeps the members of its structures, and of which types, from its own BTF.
 
 Layout: linux/btf.h. `task_struct.signal` is a member, `fs_struct.pwd.dentry` one of an embedded structure.
 """
@@ -10,15 +10,71 @@ from typing import NamedTuple, Self
 
 from execwatchd.kernel import libbpf
 
-_STRUCT, _UNION, _TYPEDEF, _VOLATILE, _CONST, _TYPE_TAG = 4, 5, 8, 9, 10, 18
-_TYPE_SIZE, _MEMBER_SIZE = 12, 12
+_INTEGER, _POINTER, _ARRAY, _STRUCT, _UNION, _ENUM, _FORWARD, _ENUM64 = 1, 2, 3, 4, 5, 6, 7, 19
+_MODIFIERS = 8, 9, 10, 11, 18  # typedef, volatile, const, restrict, type tag
+_SIZED = _INTEGER, _STRUCT, _UNION, _ENUM, _ENUM64
+_HEAD_SIZE, _MEMBER_SIZE = 12, 12
+
+
+class Type(NamedTuple):
+    """As much of a member's type as it takes not to read it wrong.
+
+    `size`: bytes of an integer, or of a structure around one, as kuid_t is. `struct`: name of the structure
+    that it is, points to, or is an array of. `length`: of an array. `bits`: of a bit field.
+    """
+
+    size: int = 0
+    struct: str = ""
+    pointer: bool = False
+    length: int | None = None
+    bits: int = 0
+
+    def fits(self, actual: "Type") -> bool:
+        """Whether a member that BTF shows as `actual` can be read as this type; an array may be longer."""
+        if (self.pointer, self.bits, self.length is None) != (
+            actual.pointer,
+            actual.bits,
+            actual.length is None,
+        ):
+            return False
+        if (self.length or 0) > (actual.length or 0):
+            return False
+        if self.pointer:
+            return actual.struct in ("", self.struct)  # void * says nothing of what it points to
+        return self.struct == actual.struct if self.struct else self.size == actual.size
+
+    def __str__(self) -> str:
+        what = f"struct {self.struct}" if self.struct else f"{self.size} byte{'s' * (self.size != 1)}"
+        if self.bits:
+            what = "a bit field"
+        if self.pointer:
+            what = f"a pointer to struct {self.struct}" if self.struct else "a pointer"
+        return what if self.length is None else f"an array of {self.length} times {what}"
 
 
 class Member(NamedTuple):
-    """`bit`: from the start of the structure. `type`: a BTF type id."""
+    """`bit`: from the start of the structure."""
 
     bit: int
-    type: int
+    type: Type
+
+
+class _Place(NamedTuple):
+    """`bits`: of a bit field, else 0."""
+
+    bit: int
+    bits: int
+    type_id: int
+
+
+class _Head(NamedTuple):
+    """struct btf_type. `size`: or the type that it refers to. `address`: of what follows it."""
+
+    kind: int
+    name: str
+    info: int
+    size: int
+    address: int
 
 
 class Btf:
@@ -37,25 +93,20 @@ class Btf:
         self._lib.btf__free(self._btf)
         self._btf = None
 
-    def offset(self, path: str) -> int:
-        """Bytes from the start of `struct.member[.member…]`. Raises KeyError if this kernel lacks it."""
-        return self.bit(path) // 8
-
-    def bit(self, path: str) -> int:
-        """The same in bits, for a bit field."""
+    def member(self, path: str) -> Member:
+        """`struct.member[.member…]`. Raises KeyError if this kernel lacks it."""
         struct, *names = path.split(".")
-        type_id, bit = self._struct(struct), 0
+        place = _Place(0, 0, self._struct(struct))
         for name in names:
-            member = self._find(self._plain(type_id), name)
-            if member is None:
+            inner = self._find(place.type_id, name)
+            if inner is None:
                 raise KeyError(path)
-            type_id, bit = member.type, bit + member.bit
-        return bit
+            place = inner._replace(bit=place.bit + inner.bit)
+        return Member(place.bit, Type(bits=place.bits) if place.bits else self._type(place.type_id))
 
     def size(self, struct: str) -> int:
         """Bytes of a structure. Raises KeyError if this kernel lacks it."""
-        _info, _, size = self._type(self._struct(struct))
-        return size
+        return self._head(self._struct(struct)).size
 
     def _struct(self, name: str) -> int:
         type_id = int(self._lib.btf__find_by_name_kind(self._btf, name.encode(), _STRUCT))
@@ -63,34 +114,44 @@ class Btf:
             raise KeyError(name)
         return type_id
 
-    def _type(self, type_id: int) -> tuple[int, int, int]:
-        """info, address of what follows, size (or the type that it refers to)."""
-        address = self._lib.btf__type_by_id(self._btf, type_id)
-        head = (ctypes.c_uint32 * 3).from_address(address)
-        return head[1], address + _TYPE_SIZE, head[2]
+    def _head(self, type_id: int) -> _Head:
+        """Of the type itself, behind its typedefs and qualifiers."""
+        while True:
+            address = self._lib.btf__type_by_id(self._btf, type_id)
+            name, info, size = (ctypes.c_uint32 * 3).from_address(address)
+            head = _Head(info >> 24 & 0x1F, self._name(name), info, size, address + _HEAD_SIZE)
+            if head.kind not in _MODIFIERS:
+                return head
+            type_id = size
 
-    def _plain(self, type_id: int) -> int:
-        info, _, target = self._type(type_id)
-        while (info >> 24) & 0x1F in (_TYPEDEF, _VOLATILE, _CONST, _TYPE_TAG):
-            type_id = target
-            info, _, target = self._type(type_id)
-        return type_id
+    def _name(self, offset: int) -> str:
+        return (self._lib.btf__name_by_offset(self._btf, offset) or b"").decode()
 
-    def _members(self, type_id: int) -> Iterator[tuple[str, Member]]:
-        info, address, _ = self._type(type_id)
-        if (info >> 24) & 0x1F not in (_STRUCT, _UNION):
+    def _type(self, type_id: int) -> Type:
+        head = self._head(type_id)
+        if head.kind == _POINTER:
+            target = self._head(head.size)
+            return Type(struct=target.name if target.kind in (_STRUCT, _FORWARD) else "", pointer=True)
+        if head.kind == _ARRAY:
+            element, _index, length = (ctypes.c_uint32 * 3).from_address(head.address)
+            return self._type(element)._replace(length=length)
+        return Type(head.size if head.kind in _SIZED else 0, head.name if head.kind == _STRUCT else "")
+
+    def _members(self, type_id: int) -> Iterator[tuple[str, _Place]]:
+        head = self._head(type_id)
+        if head.kind not in (_STRUCT, _UNION):
             return
-        for i in range(info & 0xFFFF):
-            name, member, offset = (ctypes.c_uint32 * 3).from_address(address + i * _MEMBER_SIZE)
-            bit = offset & 0xFFFFFF if info >> 31 else offset
-            yield (self._lib.btf__name_by_offset(self._btf, name) or b"").decode(), Member(bit, member)
+        for i in range(head.info & 0xFFFF):
+            name, member, offset = (ctypes.c_uint32 * 3).from_address(head.address + i * _MEMBER_SIZE)
+            bit, bits = (offset & 0xFFFFFF, offset >> 24) if head.info >> 31 else (offset, 0)
+            yield self._name(name), _Place(bit, bits, member)
 
-    def _find(self, type_id: int, name: str) -> Member | None:
-        for found, member in self._members(type_id):
-            if found == name:
-                return member
-            if not found:  # an anonymous structure or union: its members are ours
-                inner = self._find(self._plain(member.type), name)
+    def _find(self, type_id: int, name: str) -> _Place | None:
+        for member, place in self._members(type_id):
+            if member == name:
+                return place
+            if not member:  # an anonymous structure or union: its members are this structure's
+                inner = self._find(place.type_id, name)
                 if inner is not None:
-                    return Member(member.bit + inner.bit, inner.type)
+                    return inner._replace(bit=place.bit + inner.bit)
         return None

@@ -10,7 +10,7 @@ from execwatchd.kernel.options import Options
 
 # These make the compiler's flags and choose what is loaded. The members' places themselves are the running
 # kernel's and can't change while it runs, so a take-over doesn't read them.
-GENERATORS = ("btf.py", "loader.py", "offsets.py", "options.py")
+GENERATORS = ("btf.py", "c_source.py", "header.py", "loader.py", "options.py")
 
 
 def generators(directory: Path) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from execwatchd.kernel import offsets
+from execwatchd.kernel import c_source, header
 from execwatchd.kernel.options import Options
 from execwatchd.shared.errors import Failure
 from execwatchd.shared.forked import Helper
@@ -61,11 +61,12 @@ def _compile(
     os.environ.clear()
     os.environ["BCC_KERNEL_SOURCE"] = str(sources / "kernel")
     os.chdir("/")  # BCC puts -I<current directory> first
-    flags, absent = offsets.flags(exits=options.exits)
+    vmlinux, absent = header.generate(exits=options.exits)
+    text = c_source.assembled(sources / "execwatch.c", {"vmlinux.h": vmlinux})
     said = tempfile.TemporaryFile()  # noqa: SIM115  ends with the process
     for stream in (1, 2):
         os.dup2(said.fileno(), stream)
-    bpf = _module(sources, [*flags, *options.flags()], said)
+    bpf = _module(text, options.flags(), said)
     maps = [*MAPS, *(EXIT_MAPS if options.exits else ())]
     names = [f"map.{name}" for name in maps]
     fds = [_map(bpf, name) for name in maps]
@@ -79,7 +80,7 @@ def _compile(
     return (names, absent), fds
 
 
-def _module(sources: Path, flags: list[str], said: Any) -> Any:
+def _module(text: str, flags: list[str], said: Any) -> Any:
     try:
         import bcc  # noqa: PLC0415  only here: it maps LLVM
     except ImportError as error:
@@ -88,10 +89,7 @@ def _module(sources: Path, flags: list[str], said: Any) -> Any:
             "install python3-bpfcc (Debian, Ubuntu) or python3-bcc (Fedora)",
         ) from None
     try:
-        return bcc.BPF(
-            src_file=str(sources / "execwatch.c").encode(),
-            cflags=[f"-I{sources}", "-Wno-macro-redefined", *flags],
-        )
+        return bcc.BPF(text=text.encode(), cflags=["-Wno-macro-redefined", *flags])
     except Exception as error:  # bcc raises nothing more exact
         raise _explained("the program could not be compiled", error, said) from None
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The program loads with every combination of options and without kernel headers, or says why it can't."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.kernel import attach, libbpf, loader, offsets
+from execwatchd.kernel import attach, libbpf, loader
 from execwatchd.kernel.c_source import directory
 from execwatchd.kernel.layout import scratch_size
 from execwatchd.kernel.loader import EXIT_TRACEPOINTS, FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
 from execwatchd.kernel.options import MIB, Options
 from execwatchd.shared.errors import Failure
-from tests.kernel.watch import CGROUPS
 
 COMBINATIONS = [
     Options(MIB, argv_bytes, failures, cwd, ancestors, interactive, exits)
@@ -121,7 +119,7 @@ def test_a_program_that_does_not_compile(tmp_path: Path) -> None:
 def test_a_program_that_the_verifier_refuses(tmp_path: Path) -> None:
     copy = tmp_path / "bpf"
     subprocess.run(["cp", "-r", directory(), copy], check=True)
-    source = copy / "execwatch.c"
+    source = copy / "exec.h"
     text = source.read_text()
     marker = "int on_exec(struct bpf_raw_tracepoint_args *ctx)\n{\n"
     assert marker in text
@@ -152,53 +150,6 @@ def test_a_tracepoints_id_from_the_units_credential(monkeypatch: pytest.MonkeyPa
     (tmp_path / "sys_enter_execve").write_text("817\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert attach.tracepoint_id("sys_enter_execve") == 817
-
-
-def test_nothing_is_absent_on_this_kernel_and_what_would_be_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert offsets.flags()[1] == []
-    lacking = {**offsets._OPTIONAL, "EXECWATCH_TTY": {"x": ("signal_struct.no_such_member",)}}
-    monkeypatch.setattr(offsets, "_OPTIONAL", lacking)
-    assert offsets.flags()[1] == ["EXECWATCH_TTY"]
-
-
-@pytest.mark.parametrize("field", [*offsets._OPTIONAL, *offsets._OPTIONAL_EXITS])
-def test_it_compiles_for_a_kernel_that_lacks_a_field(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    which = "_OPTIONAL" if field in offsets._OPTIONAL else "_OPTIONAL_EXITS"
-    known = getattr(offsets, which)
-    missing = dict.fromkeys(known[field], ("task_struct.no_such_member",))
-    monkeypatch.setattr(offsets, which, {**known, field: missing})
-    fds, absent = loader.load(directory(), Options(MIB, cwd=True, exits=True))
-    for fd in fds.values():
-        os.close(fd)
-    assert absent == [field]
-
-
-def test_a_kernel_that_lacks_what_no_record_can_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offsets, "_REQUIRED", (*offsets._REQUIRED, "task_struct.no_such_member"))
-    with pytest.raises(Failure, match=r"this kernel's structures lack task_struct.no_such_member"):
-        loader.load(directory(), Options(MIB))
-
-
-def test_a_kernel_that_lacks_what_no_end_can_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offsets, "_EXITS", (*offsets._EXITS, "signal_struct.no_such_member"))
-    with pytest.raises(Failure, match=r"this kernel's structures lack signal_struct.no_such_member"):
-        loader.load(directory(), Options(MIB, exits=True))
-    for fd in loader.load(directory(), Options(MIB))[0].values():
-        os.close(fd)
-
-
-def test_offsets_are_those_that_bpftool_shows() -> None:
-    shown = subprocess.check_output(["bpftool", "-j", "btf", "dump", "file", "/sys/kernel/btf/vmlinux"])
-    types = json.loads(shown)["types"]
-    bprm = next(one for one in types if one["kind"] == "STRUCT" and one["name"] == "linux_binprm")
-    places = {member["name"]: member["bits_offset"] // 8 for member in bprm["members"]}
-    flags = offsets.flags()[0]
-    for member in ("argc", "filename", "interp"):
-        assert f"-DO_linux_binprm__{member}={places[member]}" in flags
-
-
-def test_the_cgroups_root() -> None:
-    assert offsets.cgroup_root() == CGROUPS.stat().st_ino
 
 
 def test_a_kernel_that_is_locked_down(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

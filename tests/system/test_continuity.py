@@ -150,7 +150,7 @@ def test_upgrade_of_the_same_layout_takes_over_without_compiling(watching: Box, 
     assert [line.partition(":")[0] for line in said] == ["attached", "took over the attached program"]
 
 
-@pytest.mark.parametrize("changed", ["bpf/kernel/include/linux/kconfig.h", "kernel/offsets.py"])
+@pytest.mark.parametrize("changed", ["bpf/kernel/include/linux/kconfig.h", "kernel/header.py"])
 def test_upgrade_of_anything_that_the_program_is_made_of_reaches_the_kernel(
     changed: str, watching: Box, storm: Storm
 ) -> None:

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The caller's comm, from task_rename to sched_process_exec. It is kept by task pointer, not by thread id: a
+ * thread that isn't the leader changes its id when it execs.
+ *
+ * A hash map costs a microsecond here. So each task has a slot of an array, and only a task that finds its slot
+ * taken goes to the hash map. Two tasks that write one slot in the same nanoseconds leave a wrong check: then the
+ * record has no comm rather than another task's.
+ */
+struct caller {
+  u64 task;
+  u64 comm[COMM_SIZE / 8];
+  u64 check;
+};
+
+BPF_ARRAY(callers, struct caller, MAX_CALLERS);
+BPF_TABLE("lru_hash", u64, struct caller, more_callers, MAX_CALLERS);
+
+static __always_inline struct caller *slot_of(u64 task)
+{
+  int slot = (task >> 6) * 0x9e3779b1 >> 7 & (MAX_CALLERS - 1); /* task_struct is aligned to 64 bytes */
+  return callers.lookup(&slot);
+}
+
+static __always_inline u64 check_of(struct caller *caller)
+{
+  return ((caller->task ^ caller->comm[0]) * 0x9e3779b97f4a7c15 ^ caller->comm[1]) + 1;
+}
+
+/* task_rename fires inside an exec, just before comm changes. */
+int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
+{
+  struct task_struct *task = current_task();
+  u64 key = (u64)task;
+
+  if (ctx->args[0] != key)
+    return 0;
+#ifdef KERNEL_HAS_IN_EXECVE
+  if (!(GET(task, in_execve) & IN_EXECVE_BIT))
+    return 0; /* prctl(PR_SET_NAME) */
+#endif
+  struct caller caller = {.task = key}, *slot = slot_of(key);
+  GET_ARRAY(caller.comm, task, comm);
+  caller.check = check_of(&caller);
+  if (slot && (!slot->task || slot->task == key))
+    *slot = caller;
+  else
+    more_callers.update(&key, &caller);
+  return 0;
+}
+
+/* Takes the caller's comm, if it is there, and forgets it. */
+static __always_inline void put_caller(struct record *record, struct task_struct *task)
+{
+  u64 key = (u64)task;
+  struct caller *slot = slot_of(key), *caller = slot;
+
+  if (!slot || slot->task != key)
+    caller = more_callers.lookup(&key);
+  if (!caller)
+    return;
+  if (caller->check == check_of(caller)) {
+    record->flags |= HAS_COMM;
+    __builtin_memcpy(record->comm, caller->comm, COMM_SIZE);
+  }
+  if (caller == slot)
+    slot->task = 0;
+  else
+    more_callers.delete(&key);
+}
+
+static __always_inline void forget_caller(struct task_struct *task)
+{
+  u64 key = (u64)task;
+  struct caller *slot = slot_of(key);
+
+  if (!slot || !slot->task)
+    return;
+  if (slot->task == key)
+    slot->task = 0;
+  else
+    more_callers.delete(&key);
+}
+
+static __always_inline bool has_caller(struct task_struct *task)
+{
+  u64 key = (u64)task;
+  struct caller *slot = slot_of(key);
+
+  return slot && slot->task && (slot->task == key || more_callers.lookup(&key));
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Successful execs. */
+
+/* By CPU: a per-CPU map's value may not exceed 32 KiB, and one program runs once on a CPU at a time. */
+BPF_ARRAY(exec_scratch, struct scratch, CPUS);
+BPF_ARRAY(again_scratch, struct scratch, CPUS);
+
+/* what the new image got as its arguments, as /proc/PID/cmdline shows it */
+static __always_inline u64 append_argv(struct cursor *cursor, struct task_struct *task)
+{
+  struct mm_struct *mm = GET(task, mm);
+  u64 start = GET(mm, arg_start), total = GET(mm, arg_end) - start, length = total;
+
+  cursor->record->argv_total = total;
+  IN_ONE_REGISTER(length);
+  if (length > ARGV_BYTES) {
+    cursor->record->flags |= TRUNCATED_ARGV;
+    length = ARGV_BYTES;
+  }
+  if (!bpf_probe_read_user(place(cursor), length, (void *)start))
+    return added(cursor, length);
+  /* The kernel wrote it a moment ago, but reclaim may have been faster. */
+  cursor->record->flags |= TRUNCATED_ARGV;
+  return 0;
+}
+
+static __always_inline int see_exec(struct bpf_raw_tracepoint_args *ctx, struct counters *counts,
+                                    struct scratch *scratch)
+{
+  struct task_struct *task = current_task();
+  struct linux_binprm *bprm = (void *)ctx->args[2];
+  u32 uid = bpf_get_current_uid_gid();
+  struct user *user = admitted(counts, scratch, uid, task);
+
+  if (!user)
+    return 0;
+  struct record *record = &scratch->record;
+  record->flags = 0;
+  record->result = 0;
+  __builtin_memcpy(record->message, user->message, MESSAGE_SIZE);
+  put_process(record, task, uid);
+  GET_ARRAY(record->new_comm, task, comm);
+  __builtin_memset(record->comm, 0, COMM_SIZE);
+  put_caller(record, task);
+  record->argc = GET(bprm, argc);
+
+  struct cursor cursor = {.record = record};
+  struct exec_id id;
+  const char *filename = GET(bprm, filename), *interp = GET(bprm, interp);
+  record->filename_len = append_string(&cursor, FILENAME_SIZE, filename);
+  record->interp_len = interp == filename ? 0 : append_string(&cursor, INTERP_SIZE, interp);
+  record->cgroup_len = append_cgroup(&cursor, task);
+  record->argv_len = append_argv(&cursor, task);
+  record->cwd_len = append_cwd(&cursor, task);
+  record->ancestors_len = append_ancestors(&cursor, task);
+  record->exec_id_len = append_exec_id(&cursor, &id, task);
+  record->end_len = 0;
+  if (submit(counts, &cursor, sizeof(*scratch)))
+    await_end(counts, record, &id, task);
+  return 0;
+}
+
+int on_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+  int cpu = bpf_get_smp_processor_id();
+  struct counters *counts = this_cpus_counters();
+
+  return counts ? see_exec(ctx, counts, exec_scratch.lookup(&cpu)) : 0;
+}
+
+/*
+ * Runs after it, at the same tracepoint. Where the kernel may preempt a program, another exec on its CPU finds
+ * on_exec running and goes on without it; then the caller is still there as on_task_rename left it.
+ */
+int on_exec_again(struct bpf_raw_tracepoint_args *ctx)
+{
+  int cpu = bpf_get_smp_processor_id();
+  struct counters *counts = this_cpus_counters();
+
+  if (!counts || !has_caller(current_task()))
+    return 0;
+  COUNT(counts, again);
+  return see_exec(ctx, counts, again_scratch.lookup(&cpu));
+}

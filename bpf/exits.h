@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ends of processes whose exec was recorded. */
+#ifdef EXITS
+
+/* The loader may put the map of the program before in its place: then one of the two reports an end, not both. */
+BPF_TABLE("hash", u32, struct running, running, MAX_RUNNING);
+
+struct end_scratch {
+  struct record record;
+  char data[PATH_AREA + NAME_SIZE + sizeof(struct exec_id) + sizeof(struct end)];
+};
+/* Not exec_scratch: these programs may interrupt on_exec. */
+BPF_ARRAY(end_scratch, struct end_scratch, CPUS);
+BPF_ARRAY(again_end_scratch, struct end_scratch, CPUS);
+
+#define GROUP_EXIT 4 /* SIGNAL_GROUP_EXIT: signal_struct.flags */
+
+static __always_inline u64 start_of(struct task_struct *task)
+{
+  return GET(GET(task, group_leader), start_boottime);
+}
+
+/* The id is given to the caller too, for await_end(). */
+static __always_inline u64 append_exec_id(struct cursor *cursor, struct exec_id *id, struct task_struct *task)
+{
+  id->start = start_of(task);
+  id->execs = GET(task, self_exec_id);
+  return APPEND(cursor, *id);
+}
+
+/* What the parent gets from wait(2): wait_task_zombie() of the kernel. */
+static __always_inline s32 status_of(struct task_struct *task)
+{
+  struct signal_struct *signal = GET(task, signal);
+
+  if (GET(signal, flags) & GROUP_EXIT)
+    return GET(signal, group_exit_code);
+  return GET(GET(task, group_leader), exit_code);
+}
+
+/* Pages of one kind. Each CPU has a part that is not added to the counter yet, so it may be negative. */
+static __always_inline u64 pages(struct mm_struct *mm, u32 kind)
+{
+#ifdef KERNEL_HAS_RSS_STAT
+  s64 count = GET(mm->rss_stat + kind, count);
+  return count < 0 ? 0 : count;
+#else
+  return 0;
+#endif
+}
+
+#ifdef KERNEL_HAS_PEAK_RSS_KB
+static __always_inline u64 maxrss_of(struct task_struct *task)
+{
+  return GET(GET(task, signal), maxrss);
+}
+
+/*
+ * The kernel keeps one peak for a process, which has that of the program that forked it in it, so it is the
+ * exec's only if it grew since. Else the memory tells, where it is still there: since Linux 6.16.
+ */
+static __always_inline u64 peak_of(struct task_struct *task, u64 before)
+{
+  u64 peak = maxrss_of(task);
+  struct mm_struct *mm = GET(task, mm);
+
+  if (peak > before)
+    return peak;
+  if (!mm)
+    return 0;
+  u64 now = pages(mm, 0) + pages(mm, 1) + pages(mm, 3); /* MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES */
+  peak = GET(mm, hiwater_rss);
+  return now > peak ? now : peak;
+}
+#else
+static __always_inline u64 maxrss_of(struct task_struct *task)
+{
+  return 0;
+}
+
+static __always_inline u64 peak_of(struct task_struct *task, u64 before)
+{
+  return 0;
+}
+#endif
+
+static __always_inline void count_unended(struct counters *counts)
+{
+  COUNT(counts, seen);
+  COUNT(counts, lost);
+  COUNT(counts, unended);
+}
+
+/*
+ * After an exec was recorded. Where an earlier exec of the process is awaited, this one takes its place. An
+ * entry of another process under this pid means that its exit was skipped: count it as unended.
+ */
+static __always_inline void await_end(struct counters *counts, struct record *record, struct exec_id *id,
+                                      struct task_struct *task)
+{
+  struct running process = {
+    .id = *id, .began = record->timestamp, .maxrss = maxrss_of(task), .uid = record->uid};
+  u32 pid = record->pid;
+  struct running *former = running.lookup(&pid);
+
+  if (former && former->id.start != id->start)
+    count_unended(counts);
+  if (running.update(&pid, &process))
+    count_unended(counts);
+}
+
+static __always_inline void put_end(struct counters *counts, struct end_scratch *scratch,
+                                    struct running *process, struct task_struct *task)
+{
+  struct record *record = &scratch->record;
+  struct cursor cursor = {.record = record};
+  struct end end = {
+    .began = process->began, .peak = peak_of(task, process->maxrss), .status = status_of(task)};
+
+  record->flags = HAS_COMM;
+  record->result = 0;
+  put_process(record, task, process->uid);
+  GET_ARRAY(record->comm, GET(task, group_leader), comm);
+  record->new_comm[0] = record->message[0] = 0;
+  record->argc = record->argv_total = 0;
+  record->filename_len = record->interp_len = record->argv_len = record->cwd_len = record->ancestors_len = 0;
+  record->cgroup_len = append_cgroup(&cursor, task);
+  record->exec_id_len = APPEND(&cursor, process->id);
+  record->end_len = APPEND(&cursor, end);
+  submit(counts, &cursor, sizeof(*scratch));
+}
+
+/*
+ * Runs for every thread that ends. The process has ended with the last of them; several may find themselves
+ * the last, and two programs may run here, so whoever removes the process from the map reports its end.
+ */
+static __always_inline int see_end(struct end_scratch *scratch)
+{
+  struct task_struct *task = current_task();
+  u32 pid = bpf_get_current_pid_tgid() >> 32;
+
+  if (GET(GET(task, signal), live))
+    return 0;
+  struct running *entry = running.lookup(&pid);
+  if (!entry)
+    return 0;
+  struct running process = *entry;
+  if (running.delete(&pid))
+    return 0;
+  struct counters *counts = this_cpus_counters();
+  if (!counts || !scratch) /* cannot be: they are arrays */
+    return 0;
+  if (process.id.start != start_of(task)) { /* an earlier process with this pid */
+    count_unended(counts);
+    return 0;
+  }
+  COUNT(counts, seen);
+  put_end(counts, scratch, &process, task);
+  return 0;
+}
+
+int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+  int cpu = bpf_get_smp_processor_id();
+  return see_end(end_scratch.lookup(&cpu));
+}
+
+/* Runs after it, for what it didn't run for: see on_exec_again. */
+int on_end_again(struct bpf_raw_tracepoint_args *ctx)
+{
+  int cpu = bpf_get_smp_processor_id();
+  return see_end(again_end_scratch.lookup(&cpu));
+}
+
+#else
+
+static __always_inline u64 append_exec_id(struct cursor *cursor, struct exec_id *id, struct task_struct *task)
+{
+  return 0;
+}
+
+static __always_inline void await_end(struct counters *counts, struct record *record, struct exec_id *id,
+                                      struct task_struct *task)
+{
+}
+
+#endif

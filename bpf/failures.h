@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Execs that failed. Such a one is seen only where the system call returns. Its arguments are the caller's own
+ * memory, at the addresses that it entered with.
+ */
+#ifdef FAILURES
+
+struct attempt {
+  u64 filename;
+  u64 argv;
+};
+
+struct sys_enter { /* events/syscalls/sys_enter_execve/format */
+  u64 common;
+  u64 number;
+  u64 args[6];
+};
+
+struct sys_exit { /* events/syscalls/sys_exit_execve/format */
+  u64 common;
+  u64 number;
+  s64 result;
+};
+
+/* by task pointer */
+BPF_TABLE("lru_hash", u64, struct attempt, attempts, MAX_CALLERS);
+
+struct failed_scratch {
+  struct record record;
+  char data[DATA_SIZE + ARGV_BYTES]; /* one argument more may begin at the last byte of argv */
+};
+BPF_ARRAY(failed_scratch, struct failed_scratch, CPUS);
+
+int enter_execve(struct sys_enter *ctx)
+{
+  u64 task = bpf_get_current_task();
+  struct attempt attempt = {.filename = ctx->args[0], .argv = ctx->args[1]};
+  attempts.update(&task, &attempt);
+  return 0;
+}
+
+int enter_execveat(struct sys_enter *ctx)
+{
+  u64 task = bpf_get_current_task();
+  struct attempt attempt = {.filename = ctx->args[1], .argv = ctx->args[2]};
+  attempts.update(&task, &attempt);
+  return 0;
+}
+
+/* Reads a string in the caller's memory; its bytes with the NUL, 0 if it can't be read. */
+static __always_inline u64 read_user_string(char *to, u32 size, u64 from)
+{
+  *to = 0;
+  u64 length = bpf_probe_read_user_str(to, size, (void *)from);
+  u64 below = length - 1;
+  IN_ONE_REGISTER(below); /* no branch: in a loop, it would be one more each time for the verifier */
+  length += below >> 63; /* kernels before 6.15 say 0 of an empty string, and not 1 */
+  return string_length(length, size);
+}
+
+/* The arguments by the caller's own array of pointers, as far as both can be read. */
+static __always_inline u64 append_user_argv(struct cursor *cursor, u64 argv)
+{
+  char *to = place(cursor);
+  u64 used = 0, argument = 0;
+  u32 argc = 0;
+
+  for (; argc < MAX_FAILED_ARGS; argc++) {
+    if (bpf_probe_read_user(&argument, sizeof(argument), (void *)(argv + 8 * argc))) {
+      if (argv) /* execve() takes NULL for no arguments */
+        cursor->record->flags |= TRUNCATED_ARGV;
+      break;
+    }
+    if (!argument)
+      break;
+    IN_ONE_REGISTER(used);
+    u64 length = 0;
+    if (used < ARGV_BYTES) /* one byte more than is kept: what fits exactly isn't cut */
+      length = read_user_string(to + used, ARGV_BYTES + 1, argument);
+    if (!length) {
+      cursor->record->flags |= TRUNCATED_ARGV;
+      break;
+    }
+    used += length;
+  }
+  if (argc == MAX_FAILED_ARGS &&
+      (bpf_probe_read_user(&argument, sizeof(argument), (void *)(argv + 8 * argc)) || argument))
+    cursor->record->flags |= TRUNCATED_ARGV;
+  IN_ONE_REGISTER(used);
+  if (used > ARGV_BYTES) {
+    cursor->record->flags |= TRUNCATED_ARGV;
+    used = ARGV_BYTES;
+  }
+  cursor->record->argc = argc;
+  return added(cursor, used);
+}
+
+int exit_execve(struct sys_exit *ctx)
+{
+  struct task_struct *task = current_task();
+  u64 key = (u64)task;
+  u32 uid = bpf_get_current_uid_gid();
+  int cpu = bpf_get_smp_processor_id();
+  struct counters *counts = this_cpus_counters();
+  struct attempt *entry = attempts.lookup(&key), attempt = {};
+
+  if (entry) {
+    attempt = *entry;
+    attempts.delete(&key);
+  }
+  if (ctx->result >= 0 || !counts)
+    return 0;
+  struct failed_scratch *scratch = failed_scratch.lookup(&cpu);
+  struct user *user = admitted(counts, scratch, uid, task);
+  if (!user)
+    return 0;
+  struct record *record = &scratch->record;
+  record->flags = HAS_COMM;
+  record->result = ctx->result;
+  __builtin_memcpy(record->message, user->message, MESSAGE_SIZE);
+  put_process(record, task, uid);
+  GET_ARRAY(record->comm, task, comm);
+  record->new_comm[0] = 0;
+  put_caller(record, task); /* it failed past the point of no return: comm is the new one already */
+
+  struct cursor cursor = {.record = record};
+  record->filename_len = added(&cursor, read_user_string(place(&cursor), FILENAME_SIZE, attempt.filename));
+  if (record->filename_len == FILENAME_SIZE)
+    record->flags |= TRUNCATED_FILENAME;
+  record->interp_len = record->argv_total = record->exec_id_len = record->end_len = 0;
+  record->cgroup_len = append_cgroup(&cursor, task);
+  record->argv_len = append_user_argv(&cursor, attempt.argv);
+  record->cwd_len = append_cwd(&cursor, task);
+  record->ancestors_len = append_ancestors(&cursor, task);
+  submit(counts, &cursor, sizeof(struct scratch));
+  return 0;
+}
+
+#endif

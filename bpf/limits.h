@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Rate limits: a token bucket for each UID that has one. */
+
+#define SECOND 1000000000ULL
+
+/*
+ * Whose limit an exec is counted against. Any user may have thousands of subordinate UIDs in a user namespace:
+ * they count as the user who made the outermost namespace. Where root made it, as for a container, each UID
+ * counts alone.
+ */
+static __always_inline u32 charged(u32 uid, struct task_struct *task)
+{
+  u32 owner = 0;
+
+  if (uid < FIRST_SUBORDINATE)
+    return uid;
+  struct user_namespace *ns = GET(GET(task, cred), user_ns);
+  for (int i = 0; i < MAX_NAMESPACES; i++) {
+    struct user_namespace *parent = GET(ns, parent);
+    if (!parent) /* the initial namespace */
+      break;
+    owner = GET(ns, owner);
+    ns = parent;
+  }
+  return owner ? owner : uid;
+}
+
+/* The bucket of a UID, full if it is new; the one that all others share if the map has no room. */
+static __always_inline struct bucket *bucket_of(u32 uid, u64 now)
+{
+  u32 others = NO_ID;
+  struct bucket full = {.created = now}, *bucket;
+
+  if (uid < FIRST_SUBORDINATE) {
+    bucket = buckets.lookup(&uid);
+    if (!bucket) {
+      buckets.insert(&uid, &full); /* another CPU may be faster, or there may be no room */
+      bucket = buckets.lookup(&uid);
+    }
+  } else {
+    bucket = more_buckets.lookup(&uid);
+    if (!bucket) {
+      more_buckets.insert(&uid, &full);
+      bucket = more_buckets.lookup(&uid);
+    }
+  }
+  return bucket ? bucket : more_buckets.lookup(&others);
+}
+
+/*
+ * Takes a token from the bucket, which has room for those of one second; true, and counted, if there was none.
+ * CPUs that look at the same time may all find the last token: each gets a record, but the tokens that they
+ * took too many are owed, since each was added. The count of suppressed execs is exact.
+ */
+static __always_inline bool is_held_back(struct counters *counts, struct user *user, u32 uid,
+                                         struct task_struct *task)
+{
+  u32 owner = charged(uid, task);
+  if (owner != uid)
+    user = user_of(owner);
+  if (!user || !user->limit)
+    return false;
+  u64 now = bpf_ktime_get_ns(), token = SECOND / user->limit;
+  struct bucket *bucket = bucket_of(owner, now);
+  if (!bucket) /* cannot be: user space puts in the shared one */
+    return false;
+  u64 full_at = bucket->full_at;
+  if (full_at <= now) {
+    bucket->full_at = now + token;
+    return false;
+  }
+  if (full_at + token <= now + SECOND) {
+    __sync_fetch_and_add(&bucket->full_at, token);
+    return false;
+  }
+  bucket->limit = user->limit;
+  __sync_fetch_and_add(&bucket->held_back, 1);
+  COUNT(counts, held_back);
+  return true;
+}

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The program reads the running kernel's structures as they are, or isn't compiled, or leaves a field out."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from execwatchd.kernel import header, loader
+from execwatchd.kernel.c_source import directory
+from execwatchd.kernel.options import MIB, Options
+from execwatchd.shared.errors import Failure
+from tests.kernel.watch import CGROUPS
+
+EVERYTHING = Options(MIB, failures=True, cwd=True, ancestors=8, interactive=True, exits=True)
+OPTIONAL = {**header._OPTIONAL, **header._OPTIONAL_EXITS}
+EACH = {**header._REQUIRED, **header._EXITS}
+for group in OPTIONAL.values():
+    EACH |= group
+
+
+def load(options: Options, sources: Path | None = None) -> list[str]:
+    """The fields that are left out of every entry."""
+    fds, absent = loader.load(sources or directory(), options)
+    for fd in fds.values():
+        os.close(fd)
+    return absent
+
+
+def left_out(name: str) -> list[str]:
+    return [name] if name.startswith("EXECWATCH_") else []
+
+
+@pytest.fixture
+def declare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Declares members otherwise than header.py does: in one of its tables, or as a whole group of it."""
+
+    def declared(table: str, members: dict[str, str], group: str = "") -> None:
+        former = getattr(header, table)
+        changed = {**former, group: members} if group else {**former, **members}
+        monkeypatch.setattr(header, table, changed)
+
+    return declared
+
+
+def table_of(group: str) -> str:
+    return "_OPTIONAL" if group in header._OPTIONAL else "_OPTIONAL_EXITS"
+
+
+def test_this_kernel_has_everything() -> None:
+    text, absent = header.generate(exits=True)
+    assert absent == []
+    announced = re.findall(r"^#define KERNEL_HAS_(\w+)$", text, re.MULTILINE)
+    assert announced == [name.removeprefix("EXECWATCH_") for name in OPTIONAL]
+
+
+@pytest.mark.parametrize("group", OPTIONAL)
+def test_it_compiles_for_a_kernel_that_lacks_a_field(group: str, declare: Callable[..., None]) -> None:
+    declare(table_of(group), {"task_struct.no_such_member": "u32"}, group)
+    assert load(EVERYTHING) == left_out(group)
+
+
+@pytest.mark.parametrize("group", OPTIONAL)
+def test_a_field_whose_member_has_another_type_is_left_out(group: str, declare: Callable[..., None]) -> None:
+    path, c_type = next(iter(OPTIONAL[group].items()))
+    other = {"u32": "u64", "u64": "u32"}.get(c_type, "struct other *")
+    declare(table_of(group), {**OPTIONAL[group], path: other}, group)
+    text, absent = header.generate(exits=True)
+    assert absent == left_out(group)
+    assert f"KERNEL_HAS_{group.removeprefix('EXECWATCH_')}\n" not in text
+
+
+@pytest.mark.parametrize(("table", "options"), [("_REQUIRED", Options(MIB)), ("_EXITS", EVERYTHING)])
+def test_a_kernel_that_lacks_what_is_required(
+    table: str, options: Options, declare: Callable[..., None]
+) -> None:
+    declare(table, {"signal_struct.no_such_member": "u32"})
+    with pytest.raises(
+        Failure, match=r"this kernel's structures lack signal_struct.no_such_member"
+    ) as refused:
+        load(options)
+    assert refused.value.hint == "report it with the kernel's version"
+
+
+def test_a_kernel_that_lacks_what_ends_require_records_execs(declare: Callable[..., None]) -> None:
+    declare("_EXITS", {"signal_struct.no_such_member": "u32"})
+    assert load(Options(MIB)) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "c_type", "problem"),
+    [
+        ("task_struct.tgid", "u64", "task_struct.tgid has 4 bytes, not 8 bytes"),
+        ("mm_struct.arg_start", "u32", "mm_struct.arg_start has 8 bytes, not 4 bytes"),
+        (
+            "task_struct.comm",
+            "char[17]",
+            "task_struct.comm has an array of 16 times 1 byte, not an array of 17",
+        ),
+        (
+            "task_struct.comm",
+            "const char *",
+            "task_struct.comm has an array of 16 times 1 byte, not a pointer",
+        ),
+        (
+            "task_struct.mm",
+            "struct file *",
+            "has a pointer to struct mm_struct, not a pointer to struct file",
+        ),
+        ("task_struct.in_execve", "u32", "task_struct.in_execve has a bit field, not 4 bytes"),
+    ],
+)
+def test_a_required_member_of_another_type_is_refused(
+    path: str, c_type: str, problem: str, declare: Callable[..., None]
+) -> None:
+    declare("_REQUIRED", {path: c_type})
+    with pytest.raises(Failure, match=problem) as refused:
+        load(Options(MIB))
+    assert refused.value.message.startswith("this kernel's ")
+    assert refused.value.hint == "report it with the kernel's version"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "GET((struct task_struct *)0, filename)",
+        "GET(GET((struct task_struct *)0, mm), tgid)",
+        "GET((struct linux_binprm *)0, no_such_member)",
+        "(s64)GET_ARRAY(wrong, (struct task_struct *)0, comm)",
+    ],
+)
+def test_a_wrong_pair_of_structure_and_member_does_not_compile(wrong: str, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(directory(), tmp_path / "bpf"))
+    with (copy / "execwatch.c").open("a") as source:
+        source.write(f"int use(void *ctx) {{ char wrong[8]; return (s64){wrong}; }}\n")
+    line = len((copy / "execwatch.c").read_text().splitlines())
+    with pytest.raises(Failure, match=rf"could not be compiled: execwatch.c:{line}:\d+: error: "):
+        load(EVERYTHING, copy)
+
+
+class Shown:
+    """The structures of the running kernel, as bpftool shows them."""
+
+    def __init__(self) -> None:
+        dump = subprocess.check_output(["bpftool", "-j", "btf", "dump", "file", "/sys/kernel/btf/vmlinux"])
+        self._types: dict[int, dict[str, Any]] = {shown["id"]: shown for shown in json.loads(dump)["types"]}
+        self._structs = {shown["name"]: shown for shown in self._types.values() if shown["kind"] == "STRUCT"}
+
+    def size(self, struct: str) -> int:
+        return int(self._structs[struct]["size"])
+
+    def bit(self, path: str) -> int:
+        name, *members = path.split(".")
+        shown, total = self._structs[name], 0
+        for member in members:
+            found = self._find(shown, member)
+            assert found is not None, path
+            total += found[0]
+            shown = self._plain(found[1])
+        return total
+
+    def _plain(self, type_id: int) -> dict[str, Any]:
+        shown = self._types.get(type_id, {"kind": "VOID"})
+        if shown["kind"] in ("TYPEDEF", "CONST", "VOLATILE", "TYPE_TAG"):
+            return self._plain(shown["type_id"])
+        return shown
+
+    def _find(self, shown: dict[str, Any], name: str) -> tuple[int, int] | None:
+        for member in shown.get("members", []):
+            bit, type_id = member["bits_offset"], member["type_id"]
+            if member["name"] == name:
+                return bit, type_id
+            if member["name"] in ("", "(anon)"):
+                inner = self._find(self._plain(type_id), name)
+                if inner:
+                    return bit + inner[0], inner[1]
+        return None
+
+
+def test_offsets_and_sizes_are_those_that_bpftool_shows(tmp_path: Path) -> None:
+    """Of every member, by what a C compiler makes of the header."""
+    shown, expected, expressions = Shown(), [], []
+    text, _ = header.generate(exits=True)
+    for path, c_type in EACH.items():
+        struct, _, member = path.partition(".")
+        bit = shown.bit(header._RENAMED.get(path, path))
+        expressions.append(f"__builtin_offsetof(struct {struct}, {member.replace('.', '_')})")
+        expected.append(bit // 32 * 4 if c_type == "bit" else bit // 8)
+        expressions.append(f"sizeof(struct {struct})")
+        expected.append(shown.size(struct))
+    expressions.append("IN_EXECVE_BIT")
+    expected.append(1 << shown.bit("task_struct.in_execve") % 32)
+    source = tmp_path / "probe.c"
+    types = "typedef unsigned u32; typedef unsigned long long u64; typedef int s32; typedef long long s64;"
+    prints = "".join(
+        f'printf("%llu\\n", (unsigned long long)({expression}));\n' for expression in expressions
+    )
+    source.write_text(f"#include <stdio.h>\n{types}\n{text}\nint main(void) {{ {prints} }}")
+    subprocess.run(["gcc", "-Wall", "-Werror", source, "-o", tmp_path / "probe"], check=True)
+    printed = subprocess.check_output([tmp_path / "probe"], text=True)
+    assert [int(line) for line in printed.split()] == expected
+
+
+def test_the_cgroups_root() -> None:
+    assert header.cgroup_root() == CGROUPS.stat().st_ino
+    assert f"#define CGROUP_ROOT {CGROUPS.stat().st_ino}ULL\n" in header.generate()[0]
