@@ -6,6 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.running import nothing_is_left_running
+
+__all__ = ["nothing_is_left_running"]
+
 
 @pytest.fixture
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
