@@ -66,11 +66,11 @@ def test_the_two_are_enough_to_load_and_attach_and_none_to_go_on() -> None:
 from execwatchd.kernel import c_source
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.ledger import Page
-files = sources.read()
+files = c_source.read()
 privileges.become_user()
 os.environ["TMPDIR"] = "/tmp"
 options = Options(1 << 20)
-with sources.unpacked(files) as directory:
+with c_source.unpacked(files) as directory:
     one = Generation.load(1, directory, options, Page(settled=1))
 one.attach(options)
 privileges.drop()
