@@ -66,7 +66,7 @@ def test_the_two_are_enough_to_load_and_attach_and_none_to_go_on() -> None:
 from execwatchd.kernel import c_source
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.ledger import Page
-files = c_source.read()
+files = c_source.read(c_source.directory())
 privileges.become_user()
 os.environ["TMPDIR"] = "/tmp"
 options = Options(1 << 20)
