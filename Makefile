@@ -48,9 +48,14 @@ test-matrix: root ## main job and kernel tests on every kernel of the matrix, em
 	@packaging/bootstrap test
 	@exec $(PYTEST) --all-kernels tests/matrix
 
+.PHONY: check
+check: ## lint and unit tests: no root, no kernel, under a minute
+	@packaging/bootstrap check
+	@exec $(PYTEST) tests/lint tests/unit
+
 .PHONY: lint
-lint: ## style, types, unit files and the like
-	@packaging/bootstrap test
+lint: ## style, types, unit files and the like: a part of check
+	@packaging/bootstrap check
 	@exec $(PYTEST) tests/lint
 
 .PHONY: bench

@@ -1,21 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What holds for every tier: no test is skipped in a full run, and none leaves a program in the kernel."""
 
-import contextlib
-import json
 import os
-import re
-import subprocess
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from execwatchd.kernel.loader import EXIT_TRACEPOINTS, FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
-
-# As the kernel cuts them, BPF_OBJ_NAME_LEN - 1.
-OUR_PROGRAMS = {name[:15] for name in (RAW_TRACEPOINTS | EXIT_TRACEPOINTS | FAILURE_TRACEPOINTS).values()}
+from tests import kernel_objects
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,44 +24,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def our_programs() -> set[int]:
-    """Ids of the loaded BPF programs that bear one of our names."""
-    shown = subprocess.run(["bpftool", "-j", "prog", "show"], check=True, capture_output=True)
-    return {prog["id"] for prog in json.loads(shown.stdout) if prog.get("name") in OUR_PROGRAMS}
-
-
-def programs_of(pid: int | str) -> set[int]:
-    """Ids of the BPF programs that a process holds, by itself or by an attachment."""
-    found = ""
-    with contextlib.suppress(OSError):  # it, or one of its descriptors, is gone
-        for info in Path(f"/proc/{pid}/fdinfo").iterdir():
-            found += info.read_text()
-    return {int(number) for number in re.findall(r"^prog_id:\t(\d+)$", found, re.MULTILINE)}
-
-
-def held_in_others_boxes() -> set[int]:
-    """The kernel is shared: programs of boxes that another test run, or somebody by hand, has booted."""
-    programs: set[int] = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            box = re.search(r"/execwatchd-box-([^/\n]+)", (process / "cgroup").read_text())
-            if box and not box[1].startswith(f"test-{os.getpid()}-"):
-                programs |= programs_of(process.name)
-    return programs
-
-
 @pytest.fixture(scope="session", autouse=True)
-def nothing_left_attached() -> Iterator[None]:
+def nothing_is_left_in_the_kernel() -> Iterator[None]:
+    kernel_objects.keep_orphans()
     if os.geteuid():
         yield
         return
-    before = our_programs()
+    before = kernel_objects.loaded()
     yield
-    # the kernel frees a closed program a grace period later, and one that is emulated takes its time
-    for _ in range(300):
-        left = our_programs() - before
-        left -= held_in_others_boxes() if left else set()
-        if not left:
-            return
-        time.sleep(0.1)
-    pytest.fail(f"BPF programs left in the kernel: {sorted(left)}")
+    if left := kernel_objects.await_end(before):
+        pytest.fail(f"left in the kernel by this session:\n{kernel_objects.text(left)}")

@@ -78,10 +78,3 @@ def members(*names: str) -> struct.Struct:
         raise ValueError(f"not in the order of the schema: {names}")
     skipped = (code if name in names else f"{struct.calcsize(code)}x" for name, code in codes.items())
     return struct.Struct("=" + "".join(skipped))
-
-
-def scratch_size(argv_bytes: int) -> int:
-    """Bytes of the largest record: struct scratch of execwatch.c."""
-    data = EXEC_ID.size + FILENAME_SIZE + INTERP_SIZE + argv_bytes + 2 * (PATH_AREA + NAME_SIZE)
-    data += MAX_ANCESTORS * ANCESTOR.size
-    return (record_head(SCHEMA).size + data + 7) // 8 * 8

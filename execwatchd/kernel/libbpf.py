@@ -125,7 +125,6 @@ class Map:
         self.info = map_info(fd)
         copies = possible_cpus() if self.info.kind == "percpu_array" else 1
         self._value = ctypes.create_string_buffer((self.info.value_size + 7) // 8 * 8 * copies)
-        self._key = ctypes.create_string_buffer(self.info.key_size)
 
     def get(self, key: bytes) -> bytes | None:
         """The value, of a per-CPU map one after the other for each possible CPU; None: no such key."""

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.watch import Runner, Watch, hand_over, watching
+from tests.running import nothing_is_left_running
+
+__all__ = ["nothing_is_left_running"]
 
 _SOURCES = Path(__file__).parent
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import OUR_PROGRAMS
+from tests.kernel_objects import PROGRAMS
 from tests.matrix.kernels import KERNELS, Kernel, unpacked
 from tests.system.conftest import layers
 from tests.system.harness import REPOSITORY, in_layer
@@ -68,7 +68,7 @@ def entries(section: str) -> list[dict[str, str]]:
 
 
 def loaded(section: str) -> int:
-    return sum(program.get("name") in OUR_PROGRAMS for program in json.loads(section))
+    return sum(program.get("name") in PROGRAMS for program in json.loads(section))
 
 
 def test_it_is_this_kernel(kernel: Kernel, sections: Sections) -> None:

@@ -104,7 +104,7 @@ nobody packaging/bootstrap package
     assert in_root(lower, layer, "bash", "-euc", script).splitlines() == [
         "execwatchd: build or dist is another user's: run it with sudo, or sudo make clean first",
         "execwatchd: /src/.venv is another user's: run it with sudo, or sudo make clean first",
-        "execwatchd: installing python3-venv needs root: run it with sudo",
+        "execwatchd: installing python3-venv needs root, once: sudo packaging/bootstrap package",
     ]
 
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import our_programs, programs_of
+from tests.kernel_objects import loaded_programs, programs_of
 from tests.packages.boxes import (
     ACCOUNTS,
     CONFIG,
@@ -103,7 +103,7 @@ def remove(box: Box) -> None:
     held = programs_of(box.main_pid(UNIT))
     assert len(held) == 3
     apt(box, "remove", "execwatchd")
-    wait_until(lambda: not held & our_programs(), "no program of ours in the kernel")
+    wait_until(lambda: not held & loaded_programs(), "no program of ours in the kernel")
     assert box.show(UNIT, "LoadState") == "not-found"
     assert traces(box) == THEIRS | {CONFIG, f"{CONFIG}.dpkg-dist"} | STATE | ENABLED | DPKG
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from tests.conftest import our_programs, programs_of
+from tests.kernel_objects import loaded_programs, programs_of
 from tests.packages.boxes import (
     ACCOUNTS,
     CONFIG,
@@ -70,7 +70,7 @@ def erase(box: Box) -> None:
     held = programs_of(box.main_pid(UNIT))
     assert len(held) == 3
     rpm(box, "--erase", "execwatchd")
-    wait_until(lambda: not held & our_programs(), "no program of ours in the kernel")
+    wait_until(lambda: not held & loaded_programs(), "no program of ours in the kernel")
     assert box.show(UNIT, "LoadState") == "not-found"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import our_programs, programs_of
+from tests.kernel_objects import loaded_programs, programs_of
 from tests.system.harness import REPOSITORY, Boot, wait_until
 
 # A host without a journal and a bus, so that this host's own know nothing of it.
@@ -65,7 +65,7 @@ def test_make_run_prints_each_exec_until_it_is_interrupted(tmp_path: Path) -> No
         assert len(programs) == 3
         os.killpg(process.pid, signal.SIGINT)
         process.wait(timeout=20)
-    wait_until(lambda: not programs & our_programs(), "nothing attached")
+    wait_until(lambda: not programs & loaded_programs(), "nothing attached")
     output = (tmp_path / "output").read_text()
     assert "journal: none; system bus: none" in output
     assert "Traceback" not in output

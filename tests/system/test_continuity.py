@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An exec is in the journal or counted as lost, whatever happens to the daemon, the journal or the bus."""
 
-import json
 import random
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from execwatchd.kernel.loader import MAPS
 from execwatchd.shared.message_ids import Kind
-from tests.conftest import OUR_PROGRAMS
+from tests import kernel_objects
 from tests.system import storm as storms
 from tests.system.harness import Boot, Box, wait_until
 from tests.system.storm import ONLY_STORM, Storm, arrived, at_rest, counters, losses
@@ -42,19 +39,11 @@ def watching(boot: Boot) -> Box:
 
 @pytest.fixture
 def programs() -> Iterator[None]:
-    """Fails a test that leaves a program, a map or an attachment in the kernel."""
-    before = _kernel_objects()
+    """Fails a test that leaves a program or a map in the kernel; attachments end before their programs."""
+    before = kernel_objects.loaded()
     yield
-    wait_until(lambda: _kernel_objects() <= before, "BPF objects are gone")
-
-
-def _kernel_objects() -> set[str]:
-    """Ours, by the names of what is loaded; an attachment ends before its program does."""
-    found = set()
-    for kind, names in (("prog", OUR_PROGRAMS), ("map", {*MAPS, "callers", "exec_scratch"})):
-        shown = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, check=True).stdout
-        found |= {f"{kind} {one['id']}" for one in json.loads(shown) if one.get("name") in names}
-    return found
+    left = kernel_objects.await_end(before)
+    assert not left, kernel_objects.text(left)
 
 
 def _descriptors(pid: int) -> int:

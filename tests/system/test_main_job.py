@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from execwatchd.shared.message_ids import Kind
-from tests.conftest import our_programs, programs_of
+from tests.kernel_objects import loaded_programs, programs_of
 from tests.system.harness import CGROUPS, Boot, Box, Entry, wait_until
 from tests.system.storm import at_rest
 
@@ -271,9 +271,9 @@ def test_a_stop_leaves_nothing_in_the_kernel(boot: Boot) -> None:
     host.systemctl("start", UNIT)
     programs = programs_of(host.main_pid(UNIT))
     assert len(programs) == 3
-    assert programs <= our_programs()
+    assert programs <= loaded_programs()
     host.systemctl("stop", UNIT)
-    wait_until(lambda: not programs & our_programs(), "no program of ours in the kernel")
+    wait_until(lambda: not programs & loaded_programs(), "no program of ours in the kernel")
     assert host.show(UNIT, "Result") == "success"
     assert host.show(UNIT, "NFileDescriptorStore") == "0"
 

@@ -11,6 +11,10 @@ from functools import partial
 
 import pytest
 
+from tests.running import nothing_is_left_running
+
+__all__ = ["nothing_is_left_running"]
+
 
 @pytest.fixture
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
