@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 
-from execwatchd import privileges
+from execwatchd import privileges, seccomp
 from execwatchd.daemon import READER, Daemon, state_file
 from execwatchd.kernel import c_source
 from execwatchd.policy.last_good import StartFiles
@@ -53,6 +53,7 @@ def run(*, foreground: bool) -> int:
         daemon = Daemon(manager, journal, outbox, config, files, foreground=foreground)
         daemon.attach(stored, directory)
     privileges.drop()
+    seccomp.forbid_exec()
     daemon.check_access()
     gc.collect()
     gc.freeze()  # what exists now stays, so that no collection needs to look at it again

@@ -32,6 +32,7 @@ _CONTAINERS = [
     )
 ]
 _LXC = re.compile(rb"/lxc/([^/]+)")
+_CUT = "…/".encode()
 
 
 class Place(NamedTuple):
@@ -43,9 +44,13 @@ class Place(NamedTuple):
     container: bytes = b""
 
 
-def path(components: bytes) -> bytes:
-    """A path from its components, which come from the leaf up, each ended by NUL, as in a record."""
-    return b"/" + b"/".join(reversed([name for name in components.split(b"\0") if name not in (b"", b"/")]))
+def path(components: bytes, *, cut: bool = False) -> bytes:
+    """A path from its components, which come from the leaf up, each ended by NUL, as in a record.
+
+    `cut`: the components above these are missing. Then the path begins with `…/`, which no whole path does.
+    """
+    names = [name for name in components.split(b"\0") if name not in (b"", b"/")]
+    return (_CUT if cut else b"/") + b"/".join(reversed(names))
 
 
 def place(full: bytes) -> Place:

@@ -10,7 +10,7 @@ from execwatchd.shared import quoting
 from execwatchd.shared.durations import duration
 from execwatchd.shared.message_ids import Kind
 from execwatchd.stream.decode import Record
-from execwatchd.stream.exec_entry import exec_id, terminal, where
+from execwatchd.stream.exec_entry import exec_id, terminal, truncated, where
 from execwatchd.stream.journal_fields import field, string
 
 _HEAD = (
@@ -43,7 +43,7 @@ def encode(r: Record) -> bytes:
         for name, value in values.items()
         if value is not None
     ]
-    return b"".join([*parts, where(r.cgroup, r.flags)])
+    return b"".join([*parts, where(r.cgroup, r.flags), truncated(r.flags)])
 
 
 def message(r: Record) -> str:

@@ -25,8 +25,11 @@ _ANY_TRUNCATED = sum(_TRUNCATED)
 _UNUSUAL = _ANY_TRUNCATED | REDACTED
 # Plain integers, since an operation on an IntFlag costs a microsecond.
 _HAS_COMM, _HAS_CGROUP, _HAS_CWD = int(Flag.HAS_COMM), int(Flag.HAS_CGROUP), int(Flag.HAS_CWD)
-_CUT_ARGV, _UNREACHABLE = int(Flag.TRUNCATED_ARGV), int(Flag.CWD_UNREACHABLE)
-_NO_UNIT = int(Flag.CGROUP_OUTSIDE | Flag.TRUNCATED_CGROUP)
+_UNREACHABLE = int(Flag.CWD_UNREACHABLE)
+_CUT_ARGV, _CUT_CGROUP, _CUT_CWD = (
+    int(Flag.TRUNCATED_ARGV), int(Flag.TRUNCATED_CGROUP), int(Flag.TRUNCATED_CWD),
+)  # fmt: skip
+_NO_UNIT = int(Flag.CGROUP_OUTSIDE) | _CUT_CGROUP
 _WHERE = _HAS_CGROUP | _NO_UNIT
 _PATHS = 256  # entries of a cache of paths, which may be 4 KiB long each
 # Its values: pid, introduction, command line or filename, remark, pid, ppid, timestamp, command line.
@@ -108,13 +111,14 @@ def is_usual(r: Record) -> bool:
 
 def _unusual(r: Record) -> bytes:
     redacted = b"EXECWATCH_REDACTED=1\n" if r.flags & REDACTED else b""
-    return redacted + _cut(r) if r.flags & _ANY_TRUNCATED else redacted
-
-
-def _cut(r: Record) -> bytes:
-    names = b" ".join(name for flag, name in _TRUNCATED.items() if r.flags & flag)
     total = b"EXECWATCH_ARGV_BYTES=%d\n" % r.argv_total if r.flags & _CUT_ARGV and not r.result else b""
-    return b"EXECWATCH_TRUNCATED=%b\n%b" % (names, total)
+    return redacted + truncated(r.flags) + total
+
+
+def truncated(flags: int) -> bytes:
+    """The field that names what is cut, or nothing. `flags`: the record's."""
+    names = b" ".join(name for flag, name in _TRUNCATED.items() if flags & flag)
+    return b"EXECWATCH_TRUNCATED=%b\n" % names if names else b""
 
 
 def exec_id(pid: int, identity: bytes) -> bytes:
@@ -130,7 +134,7 @@ def terminal(name: bytes) -> bytes:
 
 def _cwd(components: bytes, flags: int) -> bytes:
     unreachable = b"(unreachable)" if flags & _UNREACHABLE else b""
-    return unreachable + cgroup.path(components)
+    return unreachable + cgroup.path(components, cut=bool(flags & _CUT_CWD))
 
 
 @lru_cache(maxsize=1024)
@@ -196,10 +200,12 @@ def where(components: bytes, flags: int) -> bytes:
 
 @lru_cache(maxsize=_PATHS)
 def _where(components: bytes, flags: int) -> bytes:
-    """A path outside of the daemon's cgroup namespace has no unit: another systemd may have made it."""
+    """A path outside of the daemon's cgroup namespace has no unit: another systemd may have made it. Neither
+    has a path that is cut: the unit's name may be missing, and what is left may look like another's.
+    """
     if not flags & _HAS_CGROUP:
         return b""
-    path = cgroup.path(components)
+    path = cgroup.path(components, cut=bool(flags & _CUT_CGROUP))
     if flags & _NO_UNIT:
         return field(b"CGROUP", path)
     place = cgroup.place(path)

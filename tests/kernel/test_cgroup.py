@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from execwatchd.kernel.layout import Flag
+from execwatchd.stream.exec_entry import encode
 from tests.fakes.cgroups import PATHS, Said
-from tests.kernel.watch import CGROUPS, HAS, Runner, cgroup_of, watching
+from tests.fakes.native import fields
+from tests.kernel.watch import CGROUPS, HAS, Runner, Watch, cgroup_of, watching
 
 _CLONE_NEWNS, _CLONE_NEWCGROUP = 0x20000, 0x2000000
 _MS_REC, _MS_PRIVATE = 1 << 14, 1 << 18
+MAX_DEPTH = 64  # of bpf/execwatch.h
 
 
 def said_by_systemd() -> Said:
@@ -115,3 +118,20 @@ def test_the_paths_of_a_daemon_in_a_cgroup_namespace(top: Path, runner: Runner, 
     ]
     assert full == b"other\0" + top.name.encode() + b"\0"
     assert (inside.end(), outside.end()) == (0, 0)
+
+
+def test_a_path_that_is_cut_names_no_unit(top: Path, watch: Watch, runner: Runner, target: Path) -> None:
+    """Its first recorded name is a unit's, but isn't where systemd puts units."""
+    deep = ["n"] * (MAX_DEPTH - 1)
+    path = top.joinpath("real.service", "sshd.service", *deep)
+    path.mkdir(parents=True)
+    helper = runner.start("execve", target, "x").ready()
+    (path / "cgroup.procs").write_text(str(helper.pid))
+    helper.go()
+    record = watch.first(lambda one: one.pid == helper.pid and one.new_comm.startswith(b"target"))
+    entry = fields(encode(record))
+    assert entry["EXECWATCH_CGROUP"].decode() == "/".join(["…", "sshd.service", *deep])
+    assert entry["EXECWATCH_TRUNCATED"] == b"cgroup"
+    assert entry.keys() & {f"EXECWATCH_{name}" for name in ("UNIT", "USER_UNIT", "CONTAINER")} == set()
+    assert "OBJECT_SYSTEMD_UNIT" not in entry
+    assert helper.end() == 0

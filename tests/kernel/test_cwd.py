@@ -10,6 +10,8 @@ import pytest
 
 from execwatchd.kernel.layout import Flag
 from execwatchd.stream.decode import Record
+from execwatchd.stream.exec_entry import encode
+from tests.fakes.native import fields
 from tests.kernel.watch import (
     DEFAULT,
     HAS,
@@ -83,6 +85,10 @@ def test_one_too_deep(
     record = recorded(watch, helper, target, None, Flag.TRUNCATED_CWD)
     assert components(bytes(path)).startswith(record.cwd)
     assert record.cwd.startswith(f"{name}\0".encode() * 15)
+    entry = fields(encode(record))
+    recorded_names = path.parts[-record.cwd.count(b"\0") :]
+    assert entry["EXECWATCH_CWD"].decode() == "/".join(["…", *recorded_names])
+    assert entry["EXECWATCH_TRUNCATED"] == b"cwd"
 
 
 def test_one_that_was_deleted(watch: Watch, runner: Runner, target: Path, public: Path) -> None:

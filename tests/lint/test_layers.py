@@ -21,7 +21,10 @@ LAYERS: dict[str, set[str]] = {
     "bus": {"shared", "policy"},
     "ctl": {"shared"},
 }
-BESIDE = {"arguments", "daemon", "metrics", "privileges", "service_manager", "start", "__init__", "__main__"}
+BESIDE = {
+    *("arguments", "daemon", "metrics", "privileges", "seccomp", "service_manager", "start"),
+    *("__init__", "__main__"),
+}
 # Within the tool: its commands use all of it, and the rest only what is named here.
 TOOL: dict[str, set[str]] = {
     "daemon": set(),

@@ -2,6 +2,8 @@
 """What a program can do that takes the daemon's place in its unit: nothing of this."""
 
 import errno
+import re
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +38,8 @@ ATTEMPTS = {
         f"execute a file of its own in {directory}": f"execute('{directory}/own')"
         for directory in ("/tmp", "/var/tmp", "/dev/shm", "/var/lib/execwatchd", "/run/execwatchd-metrics")
     },
+    "see the host's /dev/shm": "os.listdir('/dev/shm')",
+    "leave something in /dev/shm": "open('/dev/shm/new', 'w')",
     "the execution domain": "check(libc.personality(0x0400000))",
     "the clock": "time.clock_settime(time.CLOCK_REALTIME, 0)",
     "reboot": "check(libc.reboot(0xfee1dead))",
@@ -45,8 +49,16 @@ ATTEMPTS = {
 # What unit-view.conf costs: files and processes of UID 0 are then its own.
 ROOT_MAY = {"read the shadow file", "see another user's process"}
 
+# What the unit allows until the daemon lays its filter on itself.
+EXECS = {
+    "execute a program": "subprocess.run(['/usr/bin/true'], check=True)",
+    "execute a copy of a program from memory": "execute_from_memory()",
+}
+
 PROGRAM = """#!/usr/bin/python3 -I
-import ctypes, mmap, os, shutil, socket, subprocess, time
+import ctypes, mmap, os, shutil, socket, subprocess, sys, time
+sys.path.insert(0, "/usr/lib/execwatchd")
+from execwatchd import privileges, seccomp
 libc = ctypes.CDLL(None, use_errno=True)
 
 def check(result):
@@ -61,13 +73,28 @@ def execute(path):
         raise
     subprocess.run([path], check=True)
 
-for name, attempt in {attempts!r}.items():
-    try:
-        eval(attempt)
-    except OSError as error:
-        print(name, "->", error.errno, flush=True)
-    else:
-        print(name, "-> succeeded", flush=True)
+def execute_from_memory():
+    fd = os.memfd_create("own", 0)
+    with open("/usr/bin/true", "rb") as program:
+        os.write(fd, program.read())
+    subprocess.run([f"/proc/self/fd/{{fd}}"], pass_fds=[fd], check=True)
+
+def attempt_all(attempts, when=""):
+    for name, attempt in attempts.items():
+        try:
+            eval(attempt)
+        except OSError as error:
+            print(name + when, "->", error.errno, flush=True)
+        else:
+            print(name + when, "-> succeeded", flush=True)
+
+attempt_all({attempts!r})
+attempt_all({execs!r}, " before")
+privileges.drop()
+seccomp.forbid_exec()
+attempt_all({execs!r})
+with open("/proc/self/status") as status:
+    print("filters ->", *(line.split()[1] for line in status if line.startswith("Seccomp_filters:")))
 os.stat("/sys/kernel/btf/vmlinux")
 open(os.environ["STATE_DIRECTORY"] + "/file", "w").close()
 """
@@ -79,7 +106,12 @@ def answers(boot: Boot, request: pytest.FixtureRequest) -> dict[str, str]:
     host: Box = boot()
     if request.param == "root":
         host.enable_drop_in("unit-view")
-    host.path("/usr/sbin/execwatchd").write_text(PROGRAM.format(attempts=ATTEMPTS))
+    host.systemctl("start", UNIT)
+    status = Path(f"/proc/{host.main_pid(UNIT)}/status").read_text()
+    filters = re.findall(r"^Seccomp_filters:\t(\d+)$", status, re.MULTILINE)
+    host.systemctl("stop", UNIT)
+    program = PROGRAM.format(attempts=ATTEMPTS, execs=EXECS)
+    host.path("/usr/sbin/execwatchd").write_text(program)
     host.shell(
         f"mkdir /run/systemd/system/{UNIT}.d;"
         f"printf '[Service]\\nType=oneshot\\nRestart=no\\n' >/run/systemd/system/{UNIT}.d/once.conf;"
@@ -87,7 +119,8 @@ def answers(boot: Boot, request: pytest.FixtureRequest) -> dict[str, str]:
     )
     host.systemctl("start", UNIT)
     said = host.run("journalctl", "-u", UNIT, "-t", "execwatchd", "-o", "cat", "--no-pager").stdout
-    return {"user": request.param, **dict(line.split(" -> ") for line in said.splitlines())}
+    lines = [line.split(" -> ") for line in said.splitlines() if " -> " in line]
+    return {"user": request.param, "filters of the daemon": filters[0], **dict(lines)}
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
@@ -98,3 +131,14 @@ def test_it_is_refused(answers: dict[str, str], attempt: str) -> None:
         assert answers[attempt] == str(errno.EROFS)  # also for whom the file's mode lets write
     else:
         assert answers[attempt] != "succeeded"
+
+
+@pytest.mark.parametrize("attempt", EXECS)
+def test_nothing_is_executed_after_the_start(answers: dict[str, str], attempt: str) -> None:
+    assert answers[f"{attempt} before"] == "succeeded"
+    assert answers[attempt] == str(errno.EPERM)
+
+
+def test_the_daemon_has_laid_the_filter_on_itself(answers: dict[str, str]) -> None:
+    assert int(answers["filters"]) > 1  # the unit has its own
+    assert answers["filters of the daemon"] == answers["filters"]

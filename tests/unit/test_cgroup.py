@@ -53,6 +53,7 @@ def test_containers(full: str, container: str) -> None:
 def test_a_path_is_its_components_from_the_leaf_up(names: list[bytes]) -> None:
     components = b"".join(name + b"\0" for name in reversed(names))
     assert path(components) == b"/" + b"/".join(names)
+    assert path(components, cut=True) == "…/".encode() + b"/".join(names)
 
 
 @given(st.binary(max_size=100))

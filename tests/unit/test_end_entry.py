@@ -112,6 +112,13 @@ def test_a_pid_of_a_namespace() -> None:
     assert fields(encode(record(nspid=7)))["EXECWATCH_NSPID"] == b"7"
 
 
+def test_a_cgroup_that_is_cut() -> None:
+    found = fields(encode(record(flags=int(Flag.HAS_CGROUP | Flag.TRUNCATED_CGROUP))))
+    assert found["EXECWATCH_CGROUP"] == "…/user.slice/user-501.slice/session-3.scope".encode()
+    assert found["EXECWATCH_TRUNCATED"] == b"cgroup"
+    assert found.keys() & {"EXECWATCH_UNIT", "OBJECT_SYSTEMD_UNIT"} == set()
+
+
 def test_nothing_is_forged() -> None:
     found = fields(encode(record(comm=b"a)\nX_UID=0")))
     assert found["MESSAGE"] == rb"pid 37926 (a)\012X_UID=0) exited with 0 after 12.3 s"

@@ -119,7 +119,29 @@ def test_an_ordinary_exec() -> None:
                 "ARGV_BYTES": b"99",
             },
         ),
-        ({"flags": HAS | Flag.TRUNCATED_CGROUP}, {"TRUNCATED": b"cgroup", "UNIT": None}),
+        (
+            {"flags": HAS | Flag.TRUNCATED_CGROUP},
+            {
+                "TRUNCATED": b"cgroup",
+                "CGROUP": "…/user.slice/user-501.slice/session-3.scope".encode(),
+                "UNIT": None,
+            },
+        ),
+        (
+            {
+                "flags": HAS | Flag.TRUNCATED_CGROUP,
+                "cgroup": b"docker-" + b"0" * 64 + b".scope\0sshd.service\0",
+            },
+            {
+                "TRUNCATED": b"cgroup",
+                "CGROUP": "…/sshd.service/docker-".encode() + b"0" * 64 + b".scope",
+                "UNIT": None,
+            },
+        ),
+        (
+            {"flags": HAS | Flag.HAS_CWD | Flag.TRUNCATED_CWD, "cwd": b"b\0a\0"},
+            {"TRUNCATED": b"cwd", "CWD": "…/a/b".encode()},
+        ),
         (
             {"flags": HAS | Flag.TRUNCATED_FILENAME | Flag.TRUNCATED_ARGV | Flag.TRUNCATED_CWD},
             {"TRUNCATED": b"filename argv cwd", "ARGV_BYTES": b"7"},
