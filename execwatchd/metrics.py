@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon's numbers in a file that a node exporter's textfile collector reads.
 
-The text is OpenMetrics, of which only what the older Prometheus format has too is used: that collector
-parses the older one, and refuses a file with a type that it doesn't know, such as `info`.
+The text is OpenMetrics, but only with what the older Prometheus format has too. The collector parses the
+older format, and refuses a file with a type that this lacks, such as `info`.
 """
 
 import logging
@@ -18,7 +18,7 @@ from execwatchd.shared.counters import Status
 
 log = logging.getLogger(__name__)
 
-_INTERVAL = 9.9  # s at least between two writes: a scrape comes every 15 s or less often
+_INTERVAL = 9.9  # s at least between two writes: collectors read every 15 s or less often
 
 
 def render(
@@ -31,9 +31,10 @@ def render(
     stalled: bool,
     on_bus: bool,
 ) -> str:
-    """All of it as OpenMetrics text; `started` is when this process began, in seconds since the epoch.
+    """The whole text. `started`: when this process started, in seconds since the epoch.
 
-    `held_back`, by limits, and `unended`, processes without their end, are of the attached program alone.
+    `held_back`: execs that a limit suppressed. `unended`: processes whose end can't be seen. Both are only of
+    the program that is attached now.
     """
     counted = status.counters()
     hooks = {f'hook="{name}"': 1 for name in status.attached}
@@ -104,9 +105,9 @@ def _head(name: str, kind: str, text: str, unit: str = "") -> Iterator[str]:
 
 
 class MetricsFile:
-    """Keeps the file fresh, for anybody to read; a reader finds a whole one or none.
+    """Writes the file now and then, readable for every user.
 
-    It is written whether or not a number changed: its age tells whether the daemon lives.
+    It is written even if no number has changed, so that its age shows whether the daemon lives.
     """
 
     def __init__(self, text: Callable[[], str]) -> None:
@@ -116,26 +117,26 @@ class MetricsFile:
         self._problem = ""
 
     def use(self, path: str) -> None:
-        """From now on this one; empty: none. One of before is removed."""
-        wanted = Path(path) if path else None
-        if wanted == self._path:
+        """Writes this file from now on, and removes the one before; empty: no file."""
+        new = Path(path) if path else None
+        if new == self._path:
             self.write_if_due()
             return
         self.remove()
-        self._path, self._problem = wanted, ""
+        self._path, self._problem = new, ""
         self._write()
 
     def inherit(self, path: str) -> None:
-        """A predecessor kept this one; empty: none."""
+        """A daemon before this wrote this file; empty: no file."""
         self._path = Path(path) if path else None
 
     def write_if_due(self) -> None:
-        """Called now and then."""
+        """Writes the file, unless that was just done."""
         if time.monotonic() - self._written >= _INTERVAL:
             self._write()
 
     def remove(self) -> None:
-        """Numbers that nobody keeps up are worse than none."""
+        """Removes the file: outdated numbers are worse than none."""
         if self._path:
             with suppress(OSError):
                 self._path.unlink()
@@ -145,15 +146,15 @@ class MetricsFile:
             return
         self._written = time.monotonic()
         try:
-            # any user may read it: a collector is another one
+            # readable for every user, since the collector runs as another
             atomic_file.write(self._path, self._text().encode(), mode=0o644)
         except OSError as error:
-            self._tell(f"{error.strerror}")
+            self._report(f"{error.strerror}")
         else:
-            self._tell("")
+            self._report("")
 
-    def _tell(self, problem: str) -> None:
-        """Once, until it changes."""
+    def _report(self, problem: str) -> None:
+        """Logs a problem when it is new, and its end; "" is no problem."""
         if problem and problem != self._problem:
             log.warning(
                 "the metrics cannot be written to %s: %s; see metrics_file in execwatchd.toml(5)",

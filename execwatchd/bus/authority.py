@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Who calls, by the bus's word alone, and what polkit lets them do."""
+"""Who calls, as the bus has it, and what polkit allows them."""
 
 import asyncio
 import itertools
@@ -25,18 +25,18 @@ POLKIT = (
 _NO_POLKIT = "org.freedesktop.DBus.Error.ServiceUnknown"
 _ALLOW_USER_INTERACTION = 1
 _SECONDS = 25.0
-_DIALOGUE_SECONDS = 300.0  # somebody may be looking for the password
+_DIALOGUE_SECONDS = 300.0  # time for a person to type a password
 
 # The bus itself lets a connection wait for 128 answers at most (max_replies_per_connection).
 MAX_QUESTIONS = 96
 MAX_QUESTIONS_PER_UID = 16
 
-_MAX_KNOWN = 1024  # callers whose UID and PID are kept
+_MAX_CALLERS = 1024  # whose UID and PID are remembered
 
 Process = tuple[int, int | None]  # UID and PID
 
 
-class CallerGone(Exception):  # noqa: N818  no error: nobody is there to be told
+class CallerGone(Exception):  # noqa: N818  no error: nobody is there to get it
     """The caller left the bus before it could be identified."""
 
 
@@ -57,41 +57,41 @@ class Authority:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._known: dict[str, asyncio.Future[Process]] = {}
+        self._callers: dict[str, asyncio.Future[Process]] = {}  # by their names on the bus
         self._any_turn = asyncio.Semaphore(MAX_QUESTIONS)
-        # Held by those who wait or ask, and gone with the last of them.
+        # by UID; those who wait or ask hold a semaphore, and it goes with the last of them
         self._turns: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
         self._numbers = itertools.count(1)
-        self._trouble = ""
+        self._reported = ""  # the last problem with polkit in the log
 
     async def identify(self, call: Call) -> Caller:
         """Raises CallerGone or Disconnected."""
-        known = self._known.get(call.sender)
-        if known is None:
+        answer = self._callers.get(call.sender)
+        if answer is None:
             process = await self._ask_bus(call.sender)
         else:
-            process = await asyncio.shield(known)
+            process = await asyncio.shield(answer)
         return Caller(call.sender, *process, call.interactive)
 
     async def _ask_bus(self, name: str) -> Process:
-        """The answer is kept: it was fixed when the caller connected, and the bus gives no name twice."""
-        known = self._known[name] = asyncio.get_running_loop().create_future()
-        while len(self._known) > _MAX_KNOWN:
-            del self._known[next(iter(self._known))]
+        """Remembers the answer: it can't change, and the bus gives no name to a second connection."""
+        answer = self._callers[name] = asyncio.get_running_loop().create_future()
+        while len(self._callers) > _MAX_CALLERS:
+            del self._callers[next(iter(self._callers))]
         try:
             process = await self._credentials(name)
         except BaseException:
-            self._known.pop(name, None)
-            known.set_exception(CallerGone())
-            known.exception()  # nobody else need be waiting
+            self._callers.pop(name, None)
+            answer.set_exception(CallerGone())
+            answer.exception()  # marks it as seen: perhaps no other call waits for it
             raise
-        known.set_result(process)
+        answer.set_result(process)
         return process
 
     def uid_of(self, call: Call) -> int | None:
-        """The caller's UID, if an earlier call of theirs was identified."""
-        known = self._known.get(call.sender)
-        return known.result()[0] if known and known.done() else None
+        """The caller's UID, if the caller of an earlier call with this name was identified."""
+        answer = self._callers.get(call.sender)
+        return answer.result()[0] if answer and answer.done() else None
 
     async def _credentials(self, name: str) -> Process:
         try:
@@ -108,8 +108,8 @@ class Authority:
 
         Raises AccessDenied, InteractiveAuthorizationRequired or Disconnected.
         """
-        # polkit authorises root whatever its rules say (polkitbackendinteractiveauthority.c). Not asking it
-        # means that root is not locked out by a polkit that is broken.
+        # polkit authorises root whatever its rules say (polkitbackendinteractiveauthority.c). It isn't asked,
+        # so that a broken polkit doesn't lock root out.
         if caller.uid == 0:
             return
         authorised, challenge = await self._ask(caller, action)
@@ -121,7 +121,7 @@ class Authority:
         raise AccessDenied(f"UID {caller.uid} is not authorised for {action}")
 
     async def allows(self, caller: Caller, action: str) -> bool:
-        """Whether the caller may do it, without any dialogue."""
+        """Whether the caller may do it; polkit shows no dialogue for it."""
         try:
             await self.require(caller._replace(interactive=False), action)
         except (AccessDenied, InteractiveAuthorizationRequired):
@@ -129,7 +129,7 @@ class Authority:
         return True
 
     async def _ask(self, caller: Caller, action: str) -> tuple[bool, bool]:
-        """Polkit's answer, authorised and challenge, once it is this caller's turn."""
+        """Polkit's answer (authorised, challenge). Waits for this caller's turn to ask."""
         turn = self._turns.setdefault(caller.uid, asyncio.Semaphore(MAX_QUESTIONS_PER_UID))
         async with turn, self._any_turn:
             return await self._check(caller, action, f"execwatchd-{next(self._numbers)}")
@@ -147,7 +147,7 @@ class Authority:
         except ErrorReply as error:
             raise self._denial(action, error) from None
         except TimeoutError as error:
-            self._connection.tell((*POLKIT, "CancelCheckAuthorization"), "s", cancellation)
+            self._connection.call_without_reply((*POLKIT, "CancelCheckAuthorization"), "s", cancellation)
             raise self._denial(action, error) from None
         return authorised, challenge
 
@@ -155,8 +155,8 @@ class Authority:
         if isinstance(error, ErrorReply) and error.name == _NO_POLKIT:
             return AccessDenied(f"only UID 0 is authorised for {action}, as this host has no polkit")
         name = error.name if isinstance(error, ErrorReply) else "no answer in time"
-        if name != self._trouble:  # once for each kind, or a user without any right could fill the log
-            self._trouble = name
+        if name != self._reported:  # once in a row, or a user without any right could fill the log
+            self._reported = name
             log.warning(
                 "polkit cannot say who is authorised, so only UID 0 is: %s", quoted(str(error) or name)
             )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One connection to the bus, which nobody on it can make block the loop or grow without bound."""
+"""A connection to the bus. No other connection can make it block the loop or grow without bound."""
 
 import asyncio
 import contextlib
@@ -13,18 +13,18 @@ from execwatchd.bus.wire import Call, ErrorReply, Header
 log = logging.getLogger(__name__)
 
 BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
-MAX_BODY = 64 << 10  # bytes of a message's body that are looked at
-MAX_UNSENT = 16 << 20  # bytes that the bus has not taken; beyond, it counts as gone
-TIMEOUT = 25.0  # seconds for an answer, as every D-Bus library has it
-_LAST_WORDS = 1.0  # seconds for what was sent to go out at the end
+MAX_BODY = 64 << 10  # bytes; a longer body is skipped
+MAX_UNSENT = 16 << 20  # bytes; with more unread by the bus, the connection is given up
+TIMEOUT = 25.0  # seconds for an answer, as in other D-Bus libraries
+_CLOSE_SECONDS = 1.0  # for unsent bytes to go out before the connection is closed
 
 
-class Disconnected(Exception):  # noqa: N818  a state, told to those who wait
+class Disconnected(Exception):  # noqa: N818  a state, which ends waiting
     """The bus is not there, or hung up."""
 
 
 class Connection:
-    """A connection that has said Hello; `receive` gets each method call, and must neither block nor raise."""
+    """An open connection. `receive` gets each method call, and must neither block nor raise."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Connection:
 
     @classmethod
     async def open(cls, address: str, signatures: frozenset[str]) -> "Connection":
-        """Connects, authenticates and says Hello; calls with one of `signatures` get their arguments parsed.
+        """Connects, authenticates and calls Hello. Only calls with one of `signatures` get arguments parsed.
 
         Raises Disconnected.
         """
@@ -51,7 +51,7 @@ class Connection:
                 streams = await asyncio.open_unix_connection(wire.socket_path(address))
                 connection = cls(*streams, signatures)
                 try:
-                    await connection._begin()
+                    await connection._authenticate()
                 except BaseException:
                     await connection.close()
                     raise
@@ -70,13 +70,13 @@ class Connection:
             await asyncio.wait([self._reading])
 
     async def close(self) -> None:
-        """Hangs up, once what was sent has gone out."""
+        """Sends what is still to be sent, then hangs up."""
         if self._reading:
             self._reading.cancel()
             await asyncio.wait([self._reading])
         self._writer.close()
         try:
-            async with asyncio.timeout(_LAST_WORDS):
+            async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._writer.wait_closed()
         except OSError:  # TimeoutError too
             self._writer.transport.abort()
@@ -96,17 +96,17 @@ class Connection:
         finally:
             del self._waiting[serial]
 
-    def tell(self, address: wire.Address, signature: str, *arguments: object) -> None:
-        """Calls a method without waiting for what it returns."""
+    def call_without_reply(self, address: wire.Address, signature: str, *arguments: object) -> None:
+        """Calls a method and wants no reply."""
         self._try_send(wire.call(self._next_serial(), address, signature, arguments, wants_reply=False))
 
     def reply(self, call: Call, signature: str, values: Sequence[object]) -> None:
-        """Answers a call, if an answer is wanted."""
+        """Answers a call, unless it wants no reply."""
         if call.wants_reply:
             self._try_send(wire.answer(self._next_serial(), call, signature, values))
 
     def refuse(self, call: Call, name: str, text: str) -> None:
-        """Answers a call with an error, if an answer is wanted."""
+        """Answers a call with an error, unless it wants no reply."""
         if call.wants_reply:
             self._try_send(wire.error(self._next_serial(), call, name, text))
 
@@ -129,8 +129,8 @@ class Connection:
         if self._writer.transport.get_write_buffer_size() > MAX_UNSENT:
             self._writer.transport.abort()
 
-    async def _begin(self) -> None:
-        # No identity is claimed: the bus takes the socket's, which is right in a user namespace too.
+    async def _authenticate(self) -> None:
+        # Without an identity in it, the bus takes the socket's, which is right in a user namespace too.
         self._writer.write(b"\0AUTH EXTERNAL\r\nDATA\r\n")
         for expected in (b"DATA", b"OK "):
             answer = await self._reader.readuntil(b"\r\n")
@@ -143,8 +143,8 @@ class Connection:
     async def _read_all(self) -> None:
         try:
             while True:
-                await self._read_one()
-                await asyncio.sleep(0)  # reading what is buffered does not yield by itself
+                await self._read_message()
+                await asyncio.sleep(0)  # a read of what is buffered doesn't yield to other tasks
         except (OSError, EOFError) as error:
             log.debug("The bus hung up: %r", error)
         except Exception:
@@ -155,7 +155,7 @@ class Connection:
                     reply.set_exception(Disconnected("the bus hung up"))
             self._writer.close()
 
-    async def _read_one(self) -> None:
+    async def _read_message(self) -> None:
         header = Header.parse(await self._reader.readexactly(wire.FIXED_HEADER))
         fields = await self._read(header.fields)
         body = await self._read(header.body)
@@ -177,7 +177,7 @@ class Connection:
             waiting.set_result(reply)
 
     async def _read(self, size: int) -> bytes | None:
-        """The next bytes; None where they are too many, and then they are skipped."""
+        """The next bytes. None: they were more than MAX_BODY, and are skipped."""
         if size <= MAX_BODY:
             return await self._reader.readexactly(size)
         while size:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The one door: every method call and every read or write of a property comes in here.
+"""Dispatches every method call, property read and property write to the manager.
 
-What anyone may have is answered at once. Everything else is a task: arguments checked, then the bus says who
-calls, polkit whether they may, and only then it is done.
+What every caller may read is answered at once. For all else the arguments are checked; then a task asks the
+bus who calls, and polkit whether they may, and only then runs the method.
 """
 
 import asyncio
@@ -46,11 +46,11 @@ from execwatchd.shared.rules import MESSAGE
 
 log = logging.getLogger(__name__)
 
-# Calls that wait at once. The bus lets a user have 256 connections, and each of them wait for 128 replies;
-# the limits matter for calls that want no reply, which it does not count.
+# Calls that wait at once. The bus allows a user 256 connections and 128 awaited replies for each. It doesn't
+# count calls that want no reply; these limits are for them.
 MAX_CALLS = 2048
 MAX_CALLS_PER_UID = 512  # UID 0 may have all
-MAX_CALLS_PER_CLIENT = 128  # as a flood is only known to be one user's once the bus has said so
+MAX_CALLS_PER_CLIENT = 128  # a client is a connection, whose UID isn't known before the bus has answered
 
 _REFUSALS = (AccessDenied, InteractiveAuthorizationRequired, LimitsExceeded)
 T = TypeVar("T")
@@ -58,8 +58,8 @@ T = TypeVar("T")
 _MACHINE_ID = Path("/etc/machine-id")
 
 
-class Door:
-    """Takes the calls of one connection to a manager."""
+class Dispatcher:
+    """Takes the calls that come over a connection, for a manager."""
 
     def __init__(
         self, connection: Connection, manager: Manager, authority: Authority, refusals: Refusals
@@ -81,9 +81,9 @@ class Door:
             self._refuse(call, error)
 
     async def wait_empty(self) -> None:
-        """Returns when no call is being served any more, which is soon once the connection is closed.
+        """Returns when no call is being served any more. Once the connection is closed, that is soon.
 
-        None is cancelled: what is being saved must reach the kernel's map too.
+        No call is cancelled: a change that is being saved must reach the kernel's map too.
         """
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -97,10 +97,10 @@ class Door:
         elif call.member == "Set":
             self._start(call, *_write(*arguments))
         else:
-            self._connection.reply(call, returns, self._known(call, *arguments))
+            self._connection.reply(call, returns, self._public(call, *arguments))
 
-    def _known(self, call: Call, *arguments: str) -> list[object]:
-        """What anyone may know, and takes no time to find."""
+    def _public(self, call: Call, *arguments: str) -> list[object]:
+        """What every caller may read; it is at hand."""
         match call.member:
             case "Introspect":
                 return [introspection(call.path)]
@@ -113,8 +113,8 @@ class Door:
         return []  # Ping
 
     def _value(self, interface: str, name: str) -> object:
-        found = property_of(interface, name)
-        return wire.variant(found.signature, found.read(self._manager, self._manager.status.counters()))
+        prop = property_of(interface, name)
+        return wire.variant(prop.signature, prop.read(self._manager, self._manager.status.counters()))
 
     def _values(self, interface: str) -> dict[str, object]:
         check_properties_interface(interface)
@@ -150,7 +150,7 @@ class Door:
                 value = await method.run(self._manager, caller, *arguments)
             self._connection.reply(call, method.result, [value] if method.result else [])
         except (CallerGone, Disconnected):
-            pass  # nobody is there to be told
+            pass  # nobody is there to get an answer
         except Exception as error:
             self._refuse(call, error, caller)
 
@@ -187,7 +187,7 @@ def _arguments(call: Call, takes: str) -> list[Any]:
             f"{call.member} takes arguments of the types {takes!r}, not {quoted(call.signature)}"
         )
     if call.arguments is None:
-        # Only a string can be that large.
+        # It has a string, as nothing else in these signatures can be that large.
         reason = f"{call.size} bytes of arguments are too many: at most {MAX_BODY} are looked at"
         raise InvalidValue(MESSAGE, reason) if call.member == "SetMessage" else InvalidArgs(reason)
     return call.arguments

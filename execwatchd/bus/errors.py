@@ -52,7 +52,7 @@ class AccessDenied(BusError):
 
 
 class InteractiveAuthorizationRequired(BusError):
-    """The caller could be authorised by a dialogue, and did not allow one."""
+    """A dialogue could authorise the caller, and the call doesn't allow it or nobody could be asked."""
 
     bus_name = f"{_DBUS}.InteractiveAuthorizationRequired"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The interface org.execwatch1.Manager; org.execwatch1.xml beside this file says what each member is for."""
+"""The methods and properties of org.execwatch1.Manager; org.execwatch1.xml describes each."""
 
 import logging
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Manager:
-    """What the members do; each is called with checked arguments, by a caller who may."""
+    """What the methods do. Each gets checked arguments, and a caller who is authorised."""
 
     def __init__(self, table: RuleTable, status: Status, refusals: Refusals, authority: Authority) -> None:
         self.table = table

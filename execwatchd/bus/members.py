@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a member of the interface is declared: its name, types, checks and the authorisation that it needs."""
+"""How a method or property is declared: its types, its checks and the authorisation that it needs."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from execwatchd.shared.rules import Member, check_uid
 
 FORGET = "default"  # with this value SetAction and SetLimit undo an earlier one
 
-Check = Callable[[Any], Any]  # gives the value back, or raises BusError
-Needs = Callable[..., str | None]  # of caller and arguments: the polkit action, None where anyone may
+Check = Callable[[Any], Any]  # returns the checked value, or raises BusError
+Needs = Callable[..., str | None]  # from caller and arguments: the polkit action; None: every caller may
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Property:
-    """A property: `read(manager, counters)`, and where it can be written, as a method of one argument."""
+    """A property. `read(manager, counters)` gives its value; `write` is None where it can't be written."""
 
     signature: str
     read: Callable[[Any, Counters], object]

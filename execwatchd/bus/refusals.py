@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Refused calls: each is counted, and the log gets one line at once and a sum every half minute."""
+"""Refused calls: each is counted. The log has the first, then every half minute how many came since."""
 
 import asyncio
 import logging
@@ -8,11 +8,11 @@ from collections import Counter
 log = logging.getLogger(__name__)
 
 WINDOW = 30.0  # seconds
-_MAX_NAMED = 8  # UIDs that a sum names; an attacker has as many as there are users
+_MAX_NAMED = 8  # UIDs that a line names; the rest, which an attacker may have in numbers, are "others"
 
 
 class Refusals:
-    """Counts refused calls; `count` is how many since the start. Made inside the running loop."""
+    """Counts refused calls; `count` is how many since the start. To be used in a running loop."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -20,7 +20,7 @@ class Refusals:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, uid: int | None, text: str) -> None:
-        """One more; `uid` None where the caller is not known."""
+        """Counts a refused call; `uid` None where the caller isn't identified."""
         self.count += 1
         if self._timer is not None:
             self._more[uid if uid in self._more or len(self._more) < _MAX_NAMED else None] += 1
@@ -29,7 +29,7 @@ class Refusals:
         self._open_window()
 
     def sum_up(self) -> None:
-        """Logs what came since the last line, and goes on summing up while there is something to sum up."""
+        """Logs how many were refused since the last line, and continues while there are some."""
         self.close()
         if self._more:
             log.warning("Refused %d more calls: %s", self._more.total(), _by_uid(self._more))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What there is to call: objects, interfaces, methods and properties, and errors for the rest."""
+"""The objects, interfaces, methods and properties that can be called, and the errors for all others."""
 
 from importlib.resources import files
 
@@ -33,18 +33,21 @@ SIGNATURES = frozenset(takes for methods in ROUTES.values() for takes, _ in meth
 
 XML = (files(__package__) / "org.execwatch1.xml").read_text(encoding="utf-8")
 
-# The nodes above the object, each with its one child: tools walk the tree from the root.
+# The nodes above the object, each with its only child: tools walk the tree from the root.
 _PARENTS = {"/": "org", "/org": "execwatch1"}
 _PARENT_XML = f'{XML[: XML.index(">") + 1]}\n<node>\n  <node name="%s"/>\n</node>\n'
 
 
 def introspection(path: str) -> str:
-    """The XML of an object that there is."""
+    """The XML of the object, or of a node above it."""
     return XML if path == PATH else _PARENT_XML % _PARENTS[path]
 
 
 def interface_of(call: Call) -> str:
-    """The interface that a call goes to, by its member where it names none; raises Unknown…"""
+    """The interface that a call is for; if the call names none, the first that has its member.
+
+    Raises UnknownObject, UnknownInterface or UnknownMethod.
+    """
     offered = _offered(call.path)
     if call.interface is None:
         offered = [name for name in offered if call.member in ROUTES[name]] or [""]
@@ -66,7 +69,7 @@ def _offered(path: str) -> list[str]:
 
 
 def check_properties_interface(interface: str) -> None:
-    """Raises UnknownInterface where it is none of the object's; the empty name means all of them."""
+    """Raises UnknownInterface if the object hasn't this interface; the empty name means all of them."""
     if interface and interface not in ROUTES:
         raise UnknownInterface(f"the object {PATH} has no interface {quoted(interface)}")
 
@@ -80,7 +83,7 @@ def property_of(interface: str, name: str) -> Property:
 
 
 def writing(interface: str, name: str) -> Method:
-    """What writes a property; raises UnknownInterface, UnknownProperty or PropertyReadOnly."""
+    """The method that writes a property; raises UnknownInterface, UnknownProperty or PropertyReadOnly."""
     write = property_of(interface, name).write
     if write is None:
         raise PropertyReadOnly(f"the property {name} is read-only")

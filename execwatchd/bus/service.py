@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The service on the system bus: the name, the signals, and coming back after the bus went away."""
+"""The service on the system bus: its name, its signals, and reconnecting after the bus was lost."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 from execwatchd.bus import wire
 from execwatchd.bus.authority import Authority
 from execwatchd.bus.connection import BUS, Connection, Disconnected
-from execwatchd.bus.dispatch import Door
+from execwatchd.bus.dispatch import Dispatcher
 from execwatchd.bus.manager import Manager
 from execwatchd.bus.members import default_property
 from execwatchd.bus.refusals import Refusals
@@ -29,13 +29,13 @@ _SYSTEMD = (
     "org.freedesktop.systemd1.Manager",
 )
 _ASK_SECONDS = 2.0
-_DO_NOT_QUEUE = 4  # RequestName's flag; without ALLOW_REPLACEMENT nobody can take the name from us either
-_OWNED = (1, 4)  # RequestName: primary owner, already owner
-_FIRST_DELAY, _LAST_DELAY = 1.0, 30.0  # seconds between attempts to come back
+_DO_NOT_QUEUE = 4  # flag of RequestName; without ALLOW_REPLACEMENT no other process can take the name over
+_OWNED = (1, 4)  # answers of RequestName: primary owner, already owner
+_FIRST_DELAY, _LAST_DELAY = 1.0, 30.0  # seconds between attempts to reconnect
 
 
 class BusService:
-    """Serves a table and a status on the system bus, or at `address`; make it inside the running loop."""
+    """Serves a table and a status on the system bus, or at `address`; to be made in a running loop."""
 
     def __init__(self, table: RuleTable, status: Status, *, address: str | None = None) -> None:
         self._table = table
@@ -43,12 +43,12 @@ class BusService:
         self._address = address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
         self._refusals = Refusals()
         self._connection: Connection | None = None
-        self._door: Door | None = None
+        self._dispatcher: Dispatcher | None = None
         table.listeners.append(self)
 
     @property
     def refused(self) -> int:
-        """How many calls were refused for want of authorisation, or because too many were waiting."""
+        """How many calls were refused: unauthorised, or too many at once."""
         return self._refusals.count
 
     @property
@@ -57,7 +57,7 @@ class BusService:
         return self._connection is not None and not self._connection.closed
 
     async def start(self) -> bool:
-        """Takes the name; False if that is not possible now, and then `run` goes on trying.
+        """Takes the name. False: that isn't possible now, and `run` retries.
 
         Raises Failure if another process has the name.
         """
@@ -68,7 +68,7 @@ class BusService:
         return self.connected
 
     async def run(self) -> None:
-        """For ever: notices the loss of the bus, and takes the name again when it is back."""
+        """Takes the name again whenever the bus was lost and is back; runs until it is cancelled."""
         while True:
             if self._connection is not None:
                 await self._connection.wait_closed()
@@ -77,7 +77,7 @@ class BusService:
             await self._reconnect()
 
     async def stop(self) -> None:
-        """Leaves the bus; calls that still wait get no answer."""
+        """Leaves the bus. Calls that still wait get no answer."""
         if self in self._table.listeners:
             self._table.listeners.remove(self)
         self._refusals.sum_up()
@@ -85,7 +85,7 @@ class BusService:
         await self._disconnect()
 
     async def is_unit_stopping(self) -> bool:
-        """Whether systemd ends our unit for good, and not to start it again; False if it can't be asked."""
+        """Whether systemd stops our unit, rather than restarts it; False if it can't be asked."""
         connection = self._connection
         if connection is None:
             return False
@@ -98,7 +98,7 @@ class BusService:
         return bool(kind == "stop")
 
     def events_lost(self, count: int) -> None:
-        """Broadcasts that this many events were lost since the last time."""
+        """Broadcasts how many events were lost since the last broadcast."""
         self._emit(INTERFACE, "EventsLost", "t", count)
 
     def rule_changed(self, uid: int) -> None:
@@ -128,19 +128,19 @@ class BusService:
         connection = await Connection.open(self._address, SIGNATURES)
         authority = Authority(connection)
         manager = Manager(self._table, self._status, self._refusals, authority)
-        door = Door(connection, manager, authority, self._refusals)
+        dispatcher = Dispatcher(connection, manager, authority, self._refusals)
         try:
             await _take_name(connection)
         except BaseException:
-            await _leave(connection, door)
+            await _leave(connection, dispatcher)
             raise
-        self._connection, self._door = connection, door
+        self._connection, self._dispatcher = connection, dispatcher
 
     async def _disconnect(self) -> None:
-        connection, door = self._connection, self._door
-        self._connection = self._door = None
-        if connection and door:
-            await _leave(connection, door)
+        connection, dispatcher = self._connection, self._dispatcher
+        self._connection = self._dispatcher = None
+        if connection and dispatcher:
+            await _leave(connection, dispatcher)
 
     def _emit(self, interface: str, signal: str, signature: str, *values: object) -> None:
         if self._connection:
@@ -153,9 +153,9 @@ async def _get(connection: Connection, path: str, interface: str, name: str) -> 
     return value.value
 
 
-async def _leave(connection: Connection, door: Door) -> None:
+async def _leave(connection: Connection, dispatcher: Dispatcher) -> None:
     await connection.close()
-    await door.wait_empty()
+    await dispatcher.wait_empty()
 
 
 async def _take_name(connection: Connection) -> None:

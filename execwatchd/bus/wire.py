@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""D-Bus messages as bytes: the only module of the control plane that knows dbus-next.
+"""D-Bus messages as bytes: the only module of the service that uses dbus-next.
 
-dbus-next gives the wire format. Its MessageBus is left aside, for any user of the host may send us anything:
-it parses whatever body comes (an array of 32 MiB blocks the loop for a minute), reads on as long as there is
-data, so that a flood starves the rest of the loop, keeps every signature that it ever saw, spins for ever if
-the bus hangs up during authentication, takes an error in reply to Hello for a name and a full socket for the
-end of the connection, and sends tracebacks to callers. Here a body is parsed only where its signature is one
-that we know.
+dbus-next gives the wire format. Its MessageBus isn't used, since every user of the host may send us messages:
+- it parses every body, and an array of 32 MiB blocks the loop for a minute;
+- it reads as long as there is data, so a flood starves the rest of the loop;
+- it keeps every signature that it ever got;
+- it spins for ever if the bus hangs up during authentication;
+- it takes an error in reply to Hello for a name, and a full socket for the end of the connection;
+- it sends tracebacks to callers.
+Here a body is parsed only if its signature is that of a method which the service has.
 """
 
 import io
@@ -34,7 +36,7 @@ Address = tuple[str, str, str, str]  # destination, path, interface, member
 
 
 class ErrorReply(Exception):  # noqa: N818  named as in the specification
-    """The error that a call of ours got."""
+    """The error that another service answered a call with."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(f"{name}: {text}")
@@ -43,10 +45,10 @@ class ErrorReply(Exception):  # noqa: N818  named as in the specification
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A method call to us.
+    """A method call to the service.
 
-    A variant among the `arguments` is a pair of signature and value, None where that is a container.
-    `arguments` is None where the body of `size` bytes is too large or has a signature that is none of ours.
+    `size`: of the body, in bytes. `arguments`: None if the body is too large or no method has its signature.
+    A variant among them is a pair of signature and value; the value is None if it is a container.
     """
 
     sender: str
@@ -63,7 +65,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first bytes of a message, which say how long the rest is."""
+    """The first bytes of a message: byte order, and how long the rest is."""
 
     raw: bytes
     order: ByteOrder
@@ -72,13 +74,13 @@ class Header:
 
     @classmethod
     def parse(cls, raw: bytes) -> "Header":
-        """Of FIXED_HEADER bytes, as the bus checked them."""
+        """From FIXED_HEADER bytes, which the bus has checked."""
         order: ByteOrder = "little" if raw[:1] == b"l" else "big"
         fields = int.from_bytes(raw[12:16], order)
         return cls(raw, order, fields + -fields % 8, int.from_bytes(raw[4:8], order))
 
     def message(self, fields: bytes) -> Message | None:
-        """The message without its body; None if it makes no sense to us, so that the next is unharmed."""
+        """The message without its body. None: dbus-next can't parse it. The next message is unharmed."""
         if len(SignatureTree._cache) > _MAX_SIGNATURES:
             SignatureTree._cache.clear()
         bodiless = self.raw[:4] + bytes(4) + self.raw[8:] + fields
@@ -91,7 +93,7 @@ class Header:
 
 
 def parse_call(message: Message, header: Header, body: bytes | None, signatures: frozenset[str]) -> Call:
-    """A method call, its arguments parsed if there is a body and the signature is among these."""
+    """A method call. Its arguments are parsed if there is a body and its signature is among these."""
     arguments = None
     if body is not None and message.signature in signatures:
         try:
@@ -136,12 +138,12 @@ def call(
 
 
 def answer(serial: int, to: Call, signature: str, values: Sequence[object]) -> bytes:
-    """The return of a call to us."""
+    """The answer to a call, with the values that the method returns."""
     return _reply(serial, to, signature, values, message_type=MessageType.METHOD_RETURN)
 
 
 def error(serial: int, to: Call, name: str, text: str) -> bytes:
-    """The error that a call to us gets."""
+    """The answer to a call, with an error."""
     return _reply(serial, to, "s", [text], message_type=MessageType.ERROR, error_name=name)
 
 
@@ -153,17 +155,17 @@ def signal(serial: int, address: tuple[str, str, str], signature: str, values: S
 
 
 def variant(signature: str, value: object) -> object:
-    """A value that says its type, for an answer or a signal."""
+    """A value with its type, for an answer or a signal."""
     return Variant(signature, value)
 
 
 def unwrap(values: dict[str, Any]) -> dict[str, Any]:
-    """A reply's `a{sv}` without the types."""
+    """The values of an `a{sv}` in a reply, without their types."""
     return {key: value.value for key, value in values.items()}
 
 
 def socket_path(address: str) -> str:
-    """Where to connect for a bus address of a Unix socket; raises ValueError."""
+    """The path of the Unix socket in a bus address; raises ValueError if there is none."""
     try:
         for transport, options in parse_address(address):
             if transport == "unix" and "path" in options:

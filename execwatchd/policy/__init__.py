@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the administrators want: configuration files, state, and the table of rules that both make."""
+"""Configuration files, state, and the table of rules that results from both."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How a setting's annotation says what its value may be; validate.py applies it to what a file has."""
+"""What a setting's annotation has: the check of its value, which validate.py applies to a file's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Checked:
-    """The value is what `check` makes of it. A ValueError of it is the problem, word for word.
+    """`check` returns the value, or raises ValueError, whose text is reported as it is.
 
-    `after`: it checks what has its annotated type already; else it takes anything.
+    `after`: it gets a value that has the annotated type already. Otherwise it gets anything.
     """
 
     check: Callable[[Any], object]
@@ -19,8 +19,8 @@ class Checked:
 
 @dataclass(frozen=True)
 class CheckedSize:
-    """The same for a number of bytes, that may be written as "4MiB": `check` takes the value as it was
-    written, and the number, None where it is no size.
+    """The same for a number of bytes, which may be written as "4MiB". `check` gets the value as it is written
+    and the number of bytes, which is None if the value is no size.
     """
 
     check: Callable[[Any, int | None], object]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The merged configuration, and where each of its values comes from."""
+"""The merged configuration, and which file each of its values is from."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _BUILT_IN = "built in"
 
 @dataclass(frozen=True)
 class Config:
-    """The merged settings, the file that each value comes from, and the files read, in order."""
+    """The merged settings, the file that each value is from, and the files read, in order."""
 
     settings: Settings = field(default_factory=Settings)
     origins: Mapping[Key, Path] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Config:
 
 
 def render(config: Config) -> str:
-    """The merged configuration as TOML, each value with a comment that names the file it comes from."""
+    """The merged configuration as TOML, each value with a comment that names its file."""
     lines: list[str] = []
     for name, value in config.settings.in_file().items():
         if isinstance(value, Mapping):
@@ -45,5 +45,5 @@ def _line(value: object, origin: Path | None, key: str | int) -> str:
 
 
 def printable(path: Path) -> str:
-    """A path on one line, whatever bytes it has."""
+    """A path on one line, with escapes for what isn't printable."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(path))

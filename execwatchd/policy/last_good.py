@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The configuration in effect: what the files say, or what was accepted last where they are invalid."""
+"""The configuration accepted last: it is kept, and stays in effect while the files are invalid."""
 
 import json
 import logging
@@ -14,13 +14,13 @@ from execwatchd.shared.message_ids import Kind, entry
 
 log = logging.getLogger(__name__)
 
-# what the program is compiled for; the running daemon has no privilege left to load another
+# The program is compiled for these, and the running daemon has no privilege left to load another.
 _AT_START = ("failures", "cwd", "ancestors", "interactive", "exits", "argv_bytes", "ring_size")
 
 
 @dataclass(frozen=True)
 class StartFiles:
-    """What the files have at a start. `config`: None where `problems` says why; `last`: what `keep` wrote."""
+    """What was read at a start. `config`: None if the files have `problems`. `last`: what `keep` wrote."""
 
     config: Config | None
     problems: ConfigError | None
@@ -40,7 +40,7 @@ class StartFiles:
 
 
 def reject(error: Exception) -> None:
-    """One entry for each line of the error, which are a ConfigError's problems."""
+    """Logs an entry for each line of the error. A ConfigError has a line for each problem."""
     for problem in str(error).splitlines():
         log.error(
             "configuration rejected, the old one stays: %s",
@@ -50,19 +50,21 @@ def reject(error: Exception) -> None:
 
 
 def warn_of_restart(old: Config, new: Config) -> None:
-    """Says so if the new one has what only a restart brings into effect."""
+    """Logs which of the changed settings take effect only at a restart."""
     changed = [name for name in _AT_START if getattr(old.settings, name) != getattr(new.settings, name)]
     if changed:
         log.warning("a change of %s takes effect at a restart: systemctl restart", ", ".join(changed))
 
 
-def keep(kept: Path | None, config: Config) -> None:
-    """Best effort: without it a take-over with an invalid configuration has only the defaults."""
-    if kept is None:
+def keep(path: Path | None, config: Config) -> None:
+    """Keeps an accepted configuration at `path`. That it fails is only logged: a take-over with an invalid
+    configuration then has what was kept before, or the defaults.
+    """
+    if path is None:
         return
     origins = [[list(key), str(file)] for key, file in config.origins.items()]
     content = {"settings": config.settings.in_file(), "origins": origins}
     try:
-        atomic_file.write(kept, json.dumps(content).encode(), mode=0o600)
+        atomic_file.write(path, json.dumps(content).encode(), mode=0o600)
     except OSError as error:
-        log.warning("the accepted configuration could not be kept in %s: %s", kept, error.strerror)
+        log.warning("the accepted configuration could not be kept in %s: %s", path, error.strerror)

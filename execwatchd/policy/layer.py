@@ -7,6 +7,8 @@ from typing import Any
 
 from execwatchd.shared.rules import MEMBERS, Member, Rule
 
+_NOTHING = Rule()
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -44,17 +46,17 @@ class Layer:
 
     def rule(self, uid: int) -> Rule:
         """What is set for this UID itself."""
-        return self.rules.get(uid, Rule())
+        return self.rules.get(uid, _NOTHING)
 
     def with_value(self, uid: int, member: Member, value: Any) -> "Layer":
         """The same with another value of one UID; None: it isn't set any more."""
-        rule = replace(self.rule(uid), **{member.name: value})
+        rule = self.rule(uid)._replace(**{member.name: value})
         others = {other: kept for other, kept in self.rules.items() if other != uid}
-        return replace(self, rules=others if rule == Rule() else {**others, uid: rule})
+        return replace(self, rules=others if rule == _NOTHING else {**others, uid: rule})
 
     def with_default(self, member: Member, value: Any) -> "Layer":
         """The same with another default."""
-        return replace(self, default=replace(self.default, **{member.name: value}))
+        return replace(self, default=self.default._replace(**{member.name: value}))
 
 
 def _rule(values: Mapping[Member, Any]) -> Rule:

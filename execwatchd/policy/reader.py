@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Reads what is on disk: configuration files, state, and the configuration accepted last. It needs pydantic,
-so the daemon has a forked process do it that ends.
+"""Reads configuration files, state, and the configuration accepted last. That needs pydantic, so the daemon
+leaves it to a forked process, which ends.
 
 Which files are read, in what order, and how they merge are the rules of UAPI.6
 (https://uapi-group.org/specifications/specs/configuration_files_specification/):
 the first main file of /etc, /run, /usr/lib counts; drop-ins of all three are read in the order of their
 names, a name in an earlier directory hides the same name in a later one; an empty file or a link to
-/dev/null stands for no file. A later value overrides an earlier one, in the tables one for each UID.
+/dev/null stands for no file. A later value overrides an earlier one; in a table, for its UID only.
 """
 
 import json
@@ -30,7 +30,7 @@ FILE = "execwatchd.toml"
 
 
 class _FileError(Exception):
-    """A problem with a file as a whole; the text may begin with a place in it."""
+    """A problem with a file as a whole. Its text may start with a line and column."""
 
 
 def configuration(root: Path = Path("/")) -> Config:
@@ -40,26 +40,26 @@ def configuration(root: Path = Path("/")) -> Config:
     """
     merged: dict[str, Any] = {}
     origins: dict[Key, Path] = {}
-    files, found = _files(root)
+    files, problems = _files(root)
     read = []
     for path in files:
         try:
             values = validate.settings(_parse(_read(path)))
         except validate.InvalidError as error:
-            found.extend(f"{printable(path)}: {problem}" for problem in error.problems)
+            problems.extend(f"{printable(path)}: {problem}" for problem in error.problems)
         except _FileError as error:
-            found.append(f"{printable(path)}: {error}")
+            problems.append(f"{printable(path)}: {error}")
         else:
             read.append(path)
             _merge(merged, values)
             origins.update((key, path) for key in keys(values))
-    if found:
-        raise ConfigError(found)
+    if problems:
+        raise ConfigError(problems)
     return Config(Settings.of_file(merged), origins, tuple(read))
 
 
 def state(path: Path | None) -> Loaded:
-    """No file is no state."""
+    """What the state file has; no file is an empty state."""
     if path is None:
         return Loaded()
     try:
@@ -73,7 +73,7 @@ def state(path: Path | None) -> Loaded:
 
 
 def last_good(path: Path | None) -> Config | None:
-    """What `last_good.keep` wrote last. None: there is none, or none that this version understands."""
+    """What `last_good.keep` wrote. None: there is no such file, or this version doesn't understand it."""
     if path is None:
         return None
     try:
@@ -86,7 +86,7 @@ def last_good(path: Path | None) -> Config | None:
 
 
 def at_start(last: Path | None, state_file: Path | None) -> StartFiles:
-    """All three, whatever is wrong with them."""
+    """All three. Problems with them are in the result, not raised."""
     config, problems = None, None
     try:
         config = configuration()
@@ -96,18 +96,18 @@ def at_start(last: Path | None, state_file: Path | None) -> StartFiles:
 
 
 def _files(root: Path) -> tuple[list[Path], list[str]]:
-    """The files to read in order, and the problems of finding them."""
+    """The files to read, in order, and the problems with listing them."""
     mains = [path for directory in DIRECTORIES if os.path.lexists(path := root / directory / FILE)]
     drop_ins: dict[str, Path] = {}
-    found = []
+    problems = []
     for directory in reversed(DIRECTORIES):
         path = root / directory / f"{FILE}.d"
         try:
             drop_ins.update((name, path / name) for name in _names(path))
         except OSError as error:
-            found.append(f"{printable(path)}: cannot be read: {error.strerror}")
+            problems.append(f"{printable(path)}: cannot be read: {error.strerror}")
     in_order = [drop_ins[name] for name in sorted(drop_ins, key=os.fsencode)]
-    return [path for path in (*mains[:1], *in_order) if not _is_masked(path)], found
+    return [path for path in (*mains[:1], *in_order) if not _is_masked(path)], problems
 
 
 def _names(directory: Path) -> list[str]:

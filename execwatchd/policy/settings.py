@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What execwatchd.toml may say: keys, types, limits and defaults."""
+"""The settings that execwatchd.toml can have: keys, types, bounds and defaults."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -132,7 +132,7 @@ OTHER_KEYS = tuple(member.name for member in fields(Settings) if member.name != 
 
 
 def keys(values: Mapping[str, Any]) -> Iterator[Key]:
-    """The key of each single value, one for each UID in a table."""
+    """The key of each value; in a table each UID has a value."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from ((name, uid) for uid in value)

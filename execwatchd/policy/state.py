@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What was set over the bus, kept on disk: JSON, replaced as a whole, on disk before a caller is answered."""
+"""The state file: what was set over the bus, as JSON. It is on disk before a caller is answered."""
 
 import asyncio
 import json
@@ -16,26 +16,26 @@ from execwatchd.shared.message_ids import Kind, entry
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # of the file's form
+VERSION = 1  # of the form of the file
 
 
 class Loaded(NamedTuple):
-    """What a state file has, and why it can't be used if it can't."""
+    """What a state file has, or the reason why it is rejected."""
 
     state: Layer = Layer()
     rejected: str = ""
 
 
 class StateStore:
-    """The state file; `path` None keeps nothing. `state` is what was loaded or saved last.
+    """The state and its file. `path` None: no file. `state` is what was loaded or saved last.
 
-    A file that cannot be used is renamed aside, with one entry in the log, and the daemon runs on without it.
+    A file that is rejected is renamed, with an entry in the log, and the state is empty.
     """
 
     def __init__(self, path: Path | None, loaded: Loaded | None = None) -> None:
-        """`loaded`: what reader.state read of it."""
+        """`loaded`: what reader.state read at `path`."""
         self._path = path
-        self._in_the_way = False  # a rejected file, that must not be overwritten
+        self._keeps_rejected = False  # a rejected file is still at `path`, and must not be overwritten
         self.state, rejected = loaded or Loaded()
         if path and rejected:
             self._reject(path, rejected)
@@ -43,7 +43,7 @@ class StateStore:
     async def save(self, state: Layer) -> None:
         """Returns once `state` is on disk; raises NotChanged, and then the file is as it was."""
         if self._path is not None:
-            # A thread, for fsync can take seconds on a busy disk, and the event loop feeds the journal.
+            # In a thread: fsync can take seconds on a busy disk, and the event loop feeds the journal.
             await asyncio.to_thread(self._write, self._path, state)
         self.state = state
 
@@ -51,7 +51,7 @@ class StateStore:
         try:
             fate = f"set aside as {_set_aside(path)}"
         except OSError as error:
-            self._in_the_way = True
+            self._keeps_rejected = True
             fate = f"left in place, as it cannot be renamed: {error.strerror}"
         log.error(
             "State file %s rejected, %s: %s. What was set over D-Bus is not in effect.",
@@ -63,9 +63,9 @@ class StateStore:
 
     def _write(self, path: Path, state: Layer) -> None:
         try:
-            if self._in_the_way:
+            if self._keeps_rejected:
                 _set_aside(path)
-                self._in_the_way = False
+                self._keeps_rejected = False
             content = {"version": VERSION, **state.defaults(), **state.tables()}
             text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
             atomic_file.write(path, text.encode(), mode=0o600, durable=True)
@@ -78,7 +78,7 @@ def _set_aside(path: Path) -> Path:
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     target = path.with_name(f"{path.name}.rejected-{stamp}")
     number = 1
-    while os.path.lexists(target):  # this daemon alone writes here, so nobody else takes the name
+    while os.path.lexists(target):  # no race: only this daemon writes here
         number += 1
         target = path.with_name(f"{path.name}.rejected-{stamp}-{number}")
     path.rename(target)

@@ -44,10 +44,10 @@ class Listener(Protocol):
 class RuleTable:
     """The rule that applies to each UID, and the changes to it; call it from one event loop only."""
 
-    def __init__(self, kernel: RulesMap, state: StateStore) -> None:
+    def __init__(self, kernel: RulesMap, store: StateStore) -> None:
         self._kernel = RuleWriter(kernel)
-        self._store = state
-        self._state = state.state
+        self._store = store
+        self._state = store.state
         self._config = Config()
         self._changing = asyncio.Lock()
         self.listeners: list[Listener] = []

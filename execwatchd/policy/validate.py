@@ -64,7 +64,7 @@ def _value(member: Member) -> Any:
 
 
 def _annotation(hint: Any) -> Any:
-    """The same type with pydantic's validators in place of ours."""
+    """The same type with pydantic's validators in place of Checked and CheckedSize."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         inner, *marks = arguments
@@ -83,7 +83,7 @@ def _validator(mark: Checked | CheckedSize) -> AfterValidator | BeforeValidator:
 
 
 def _reported(check: Callable[[Any], T]) -> Callable[[Any], T]:
-    """With the text of its ValueError as the whole text of pydantic's error."""
+    """The same check, for pydantic to report the text of its ValueError and no more."""
 
     def validate(value: object) -> T:
         try:
@@ -95,7 +95,7 @@ def _reported(check: Callable[[Any], T]) -> Callable[[Any], T]:
 
 
 def _byte_size(value: object) -> int | None:
-    """`"4MiB"` and the like in bytes; None: it is no size."""
+    """`"4MiB"` and the like in bytes; None: it isn't a size."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     try:
@@ -108,14 +108,14 @@ _BYTE_SIZE = TypeAdapter(ByteSize)
 _HINTS = get_type_hints(Settings, include_extras=True)
 _OTHERS = {key: _HINTS[key] for key in OTHER_KEYS}
 _DEFAULTS = {member.default_key: _value(member) for member in MEMBERS}
-_CHANGED_DEFAULTS = {member.default_key: _value(member) for member in MEMBERS if member.default_can_change}
+_STATE_DEFAULTS = {member.default_key: _value(member) for member in MEMBERS if member.default_can_change}
 _TABLES = {
     member.table: dict[Annotated[int, Checked(check_uid_key)], _value(member)]  # type: ignore[misc]
     for member in MEMBERS
 }
 # in this order problems are reported
 _SETTINGS = _adapter("Settings", _DEFAULTS | _OTHERS | _TABLES)
-_STATE = _adapter("State", {"version": Literal[VERSION]} | _CHANGED_DEFAULTS | _TABLES)
+_STATE = _adapter("State", {"version": Literal[VERSION]} | _STATE_DEFAULTS | _TABLES)
 
 
 def _validated(validate: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -140,8 +140,8 @@ def _path(location: tuple[int | str, ...]) -> Iterator[str]:
 
 
 def _text(kind: str, message: str, value: object) -> str:
-    own = {
+    texts = {
         "extra_forbidden": f"unknown key, with the value {quoted(value)}",
         "dict_type": f"{quoted(value)} must be a table",
     }
-    return own.get(kind, message)
+    return texts.get(kind, message)

@@ -14,10 +14,10 @@ def write(path: Path, content: bytes, *, mode: int, durable: bool = False) -> No
     Raises OSError, and then the old file is as it was and nothing is left of the new one. The one exception
     is a directory that could be synced before the file was replaced but not after it.
     """
-    # One fixed name, so that a kill leaves one file at most. It is hidden and has a suffix of its own, so
-    # that nobody who looks for files like the target takes it up.
+    # A fixed name, so that kills leave one file at most. It is hidden and doesn't end like the target's name,
+    # so that no collector of such files reads it.
     temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)  # left by a kill, or a link that somebody put there
+    temporary.unlink(missing_ok=True)  # left by a kill, or a link that was put there
     try:
         _create(temporary, content, mode, durable=durable)
         if durable:

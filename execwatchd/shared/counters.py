@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the bus interface shows of the daemon's work."""
+"""The counters, and what else the daemon reports about its work."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
 class Counters(NamedTuple):
-    """Execs since `Status.since`, and the bytes that wait in the ring now."""
+    """Execs since `Status.since`, except `ring_fill`: the bytes that wait in the ring now."""
 
     seen: int
     forwarded: int
@@ -16,11 +16,11 @@ class Counters(NamedTuple):
 
 
 class Status(Protocol):
-    """The daemon's own account; read at each call, so it must be cheap and must not raise."""
+    """What bus and metrics read at each call; so it must be cheap and must not raise."""
 
     @property
     def attached(self) -> Sequence[str]:
-        """The names of the hooks that are on."""
+        """The names of the hooks that are attached."""
 
     @property
     def since(self) -> int:

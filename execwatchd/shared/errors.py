@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# ruff: noqa: N818  what users see, by its name
-"""What ends a command, with the exit codes that it may end with, and what keeps a rule from being changed."""
+# ruff: noqa: N818  the names say what happened
+"""Failures that end a command, with its exit codes, and reasons for which a rule isn't changed."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ EXIT_CONFIG = 78  # sysexits.h EX_CONFIG; the unit does not restart on it
 
 
 class Failure(Exception):
-    """What went wrong in one line that names the value, a remedy, and the exit code for it."""
+    """What went wrong, in one line that names the value; `hint` is a remedy, `code` the exit code."""
 
     def __init__(self, message: str, hint: str = "", code: int = EXIT_FAILURE) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class ConfigError(Failure):
 
 
 class ChangeError(Exception):
-    """A change of the rules that was not made, for a reason that whoever wanted it is told."""
+    """A change of the rules that was not made. Its text is for the caller who wanted it."""
 
 
 class TableFull(ChangeError):

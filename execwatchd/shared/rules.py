@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from execwatchd.shared.quoting import quoted
 
@@ -114,8 +114,7 @@ def alternatives(words: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """What happens with an exec: its message, whether it is recorded, and how many are in a second.
 
     None: the layer that the rule is from doesn't set this member. A rule that applies sets every member.
@@ -127,7 +126,9 @@ class Rule:
 
     def over(self, lower: "Rule") -> "Rule":
         """This rule, with what it doesn't set from a lower layer's."""
-        return Rule(**vars(lower) | {name: value for name, value in vars(self).items() if value is not None})
+        return Rule._make(
+            [below if value is None else value for value, below in zip(self, lower, strict=True)]
+        )
 
 
 # what applies where no layer sets anything

@@ -107,7 +107,9 @@ async def test_the_daemons_error_is_one_printable_line(
     "arguments",
     [("set", "0", "x"), ("unset", "0"), ("action", "0", "ignore"), ("default", "--message", "x"), ("list",)],
 )
-async def test_who_may_not_is_told_so(bus: PrivateBus, directory: Path, arguments: tuple[str, ...]) -> None:
+async def test_who_may_not_gets_one_line(
+    bus: PrivateBus, directory: Path, arguments: tuple[str, ...]
+) -> None:
     async with serving(bus, directory) as rig:
         done = await ctl(bus, *arguments, uid=ALICE)
         assert (done.status, done.out) == (1, "")

@@ -218,6 +218,6 @@ async def test_busctl(bus: PrivateBus, directory: Path) -> None:
             ".MaxMessageLength property u 63 const",
             ".EventsLost signal t - -",
         ):
-            assert line in {" ".join(found.split()) for found in members.splitlines()}
+            assert line in {" ".join(member.split()) for member in members.splitlines()}
         assert "/org/execwatch1" in await busctl("tree", NAME)
         assert rig.kernel.fallback.message == "Hello"

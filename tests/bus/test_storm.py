@@ -172,10 +172,10 @@ async def test_a_thousand_clients_at_once(bus: PrivateBus, service: Service) -> 
 async def everybody_visits(clients: list[Client]) -> None:
 
     async def visit(number: int, client: Client) -> tuple[object, ...]:
-        own = await client.call("GetMessage", "u", client.uid)
+        message = await client.call("GetMessage", "u", client.uid)
         uid = number % CAPACITY
         change = await outcome(client, Made(PATH, INTERFACE, "SetMessage", "us", [uid, f"by {client.uid}"]))
-        return own, change, await client.get("MaxMessageLength")
+        return message, change, await client.get("MaxMessageLength")
 
     seen = await asyncio.gather(*(visit(n, c) for n, c in enumerate(clients)))
     for client, (_, change, limit) in zip(clients, seen, strict=True):

@@ -47,7 +47,7 @@ class FakeMap:
         self.fallback = rule
 
     def _write(self, *what: object) -> None:
-        assert all(None not in vars(rule).values() for rule in what if isinstance(rule, Rule)), what
+        assert all(None not in rule for rule in what if isinstance(rule, Rule)), what
         if self.refuse(what):
             raise OSError(errno.ENOMEM, "Cannot allocate memory")
         self.writes.append(what)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import os
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,7 +106,7 @@ def test_the_highest_main_file_counts_alone(tree: Tree) -> None:
     tree.write('default_message = "usr"\ncwd = true', "usr/lib")
     run = tree.write('default_message = "run"', "run")
     config = tree.load()
-    assert config.settings == Settings(Layer(replace(BUILT_IN, message="run")))
+    assert config.settings == Settings(Layer(BUILT_IN._replace(message="run")))
     assert config.files == (run,)
 
 

@@ -21,8 +21,8 @@ CHANGING = {"DefaultMessage", "DefaultAction", "DefaultLimit", "Attached"}
 
 
 def signature(member: ElementTree.Element, direction: str) -> str:
-    found = (arg for arg in member.findall("arg") if arg.get("direction", "out") == direction)
-    return "".join(arg.attrib["type"] for arg in found)
+    arguments = (arg for arg in member.findall("arg") if arg.get("direction", "out") == direction)
+    return "".join(arg.attrib["type"] for arg in arguments)
 
 
 def test_methods() -> None:
@@ -43,16 +43,16 @@ def test_signals() -> None:
 
 
 def test_properties() -> None:
-    found = {p.attrib["name"]: p for p in MANAGER.findall("property")}
-    assert {name: p.get("type") for name, p in found.items()} == {
+    properties = {p.attrib["name"]: p for p in MANAGER.findall("property")}
+    assert {name: p.get("type") for name, p in properties.items()} == {
         n: p.signature for n, p in PROPERTIES.items()
     }
-    writable = {name for name, p in found.items() if p.get("access") == "readwrite"}
+    writable = {name for name, p in properties.items() if p.get("access") == "readwrite"}
     assert writable == {name for name, p in PROPERTIES.items() if p.write}
-    assert {p.get("access") for p in found.values()} <= {"read", "readwrite"}
+    assert {p.get("access") for p in properties.values()} <= {"read", "readwrite"}
 
 
-def test_which_properties_tell_of_a_change() -> None:
+def test_which_properties_announce_a_change() -> None:
     for member in MANAGER.findall("property"):
         name = member.attrib["name"]
         expected = "true" if name in CHANGING else "false" if name in COUNTERS else "const"

@@ -168,7 +168,7 @@ def test_without_a_path_nothing_happens(clock: list[float]) -> None:
     assert written.count == 0
 
 
-def test_a_path_that_cannot_be_written_is_told_once(
+def test_a_path_that_cannot_be_written_is_reported_once(
     tmp_path: Path, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

@@ -37,10 +37,10 @@ def message(order: str, member: str, signature: str, body: bytes, flags: int = 0
 def parse(raw: bytes) -> Call | None:
     header = Header.parse(raw[: wire.FIXED_HEADER])
     split = wire.FIXED_HEADER + header.fields
-    found = header.message(raw[wire.FIXED_HEADER : split])
-    if found is None or not wire.is_call(found):
+    call = header.message(raw[wire.FIXED_HEADER : split])
+    if call is None or not wire.is_call(call):
         return None
-    return wire.parse_call(found, header, raw[split : split + header.body], SIGNATURES)
+    return wire.parse_call(call, header, raw[split : split + header.body], SIGNATURES)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
