@@ -21,8 +21,9 @@ from execwatchd.policy.state import StateStore
 from execwatchd.policy.table import RuleTable
 from execwatchd.redaction.redactor import Redactor
 from execwatchd.service_manager import ServiceManager
-from execwatchd.shared.errors import EXIT_CONFIG, ChangeError, ConfigError, Failure
+from execwatchd.shared.errors import EXIT_CONFIG, EXIT_FAILURE, ChangeError, ConfigError, Failure
 from execwatchd.shared.forked import Helper
+from execwatchd.shared.guard import Guard
 from execwatchd.shared.message_ids import Kind, entry
 from execwatchd.stream import end_entry
 from execwatchd.stream import exec_entry as journal_entry
@@ -41,6 +42,7 @@ READER = Helper("reads the configuration", "40 MB")
 _STALL_RATE = 2500  # execs per second and core: what the log's estimate of the ring assumes
 _RECORD = 512  # bytes of an ordinary one
 _STATUS_INTERVAL = 10.0  # s
+_RETRY = 1.0  # s
 
 
 class Daemon:
@@ -69,6 +71,8 @@ class Daemon:
         self._reload_wanted = asyncio.Event()
         self._patterns: tuple[str, ...] = ()  # of the redactor in use
         self._passes = -1
+        self._sent_status = ""
+        self._telling = Guard("telling systemd of the reload")
         self._started = time.time()
         self._metrics = MetricsFile(self._numbers)
         self._metrics.inherit(files.last.settings.metrics_file if files.last else "")
@@ -137,15 +141,16 @@ class Daemon:
             log.info(
                 "journal: %s; system bus: %s", *("yes" if has else "none" for has in (has_journal, has_bus))
             )
-        bus = asyncio.create_task(self._bus.run())
+        bus = asyncio.create_task(self._bus.run(), name="the bus service")
         self._manager.ready(self._status())
         self._metrics.use(self._config.settings.metrics_file)
-        housekeeping = asyncio.create_task(self._keep_house())
-        reloads = asyncio.create_task(self._reload())
-        await self._ended.wait()
+        housekeeping = asyncio.create_task(self._keep_house(), name="the housekeeping")
+        reloads = asyncio.create_task(self._reload(), name="reloading")
+        code = await self._until_ended(bus, housekeeping, reloads)
         reloads.cancel()
         for_good = self._foreground or await self._bus.is_unit_stopping()
-        self._manager.stopping("stopping")
+        with Guard("telling systemd of the stop").step():
+            self._manager.stopping("stopping")
         for task in (housekeeping, bus):
             task.cancel()
         await asyncio.gather(housekeeping, reloads, bus, return_exceptions=True)
@@ -155,8 +160,22 @@ class Daemon:
             self._metrics.remove()
         self._drain.stop()
         await self._writable.all_read()
-        self._manager.status(self._status())
-        return 0
+        with Guard("telling systemd the last status").step():
+            self._manager.status(self._status())
+        return code
+
+    async def _until_ended(self, *tasks: asyncio.Task[None]) -> int:
+        """Until a signal; the exit code. A task that ends by itself is a fault: a restart takes over."""
+        ended = asyncio.create_task(self._ended.wait())
+        await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            return 0
+        ended.cancel()
+        for task in tasks:
+            if task.done():
+                error = None if task.cancelled() else task.exception()
+                log.critical("%s ended, so the daemon does: %r", task.get_name(), error, exc_info=error)
+        return EXIT_FAILURE
 
     async def _detach(self) -> None:
         """Without a successor what is in the ring must be read now."""
@@ -199,27 +218,35 @@ class Daemon:
     async def _keep_house(self) -> None:
         """Status and watchdog. A loop that doesn't read although it could is as dead as one that hangs."""
         interval = min(self._manager.watchdog / 3 or _STATUS_INTERVAL, _STATUS_INTERVAL)
-        told = ""
+        chores = {
+            Guard("reporting losses"): self._losses.tell_if_late,
+            Guard("reporting storms"): self._storms.tell,
+            Guard("writing the metrics"): self._metrics.write_if_due,
+            Guard("feeding the watchdog"): self._feed_watchdog,
+            Guard("telling systemd the status"): self._send_status,
+        }
         while True:
             await asyncio.sleep(interval)
-            self._losses.tell_if_late()
-            self._storms.tell()
-            self._metrics.write_if_due()
-            if (
-                self._drain.stalled
-                or self._drain.passes != self._passes
-                or not self.hooks.current.ring_fill()
-            ):
-                self._manager.alive()
-            self._passes = self._drain.passes
-            status = self._status()
-            if status != told:
-                self._manager.status(status)
-            told = status
+            for guard, chore in chores.items():  # one that fails must not keep the others from being done
+                with guard.step():
+                    chore()
+
+    def _feed_watchdog(self) -> None:
+        is_reading = self._drain.passes != self._passes or not self.hooks.current.ring_fill()
+        if self._drain.stalled or is_reading:
+            self._manager.alive()
+        self._passes = self._drain.passes
+
+    def _send_status(self) -> None:
+        status = self._status()
+        if status != self._sent_status:
+            self._manager.status(status)
+        self._sent_status = status
 
     def _want_reload(self) -> None:
-        self._manager.reloading()  # at once: systemd waits for the end of what it hears of in time only
-        self._reload_wanted.set()
+        self._reload_wanted.set()  # first: it is done also if systemd can't be told
+        with self._telling.step():
+            self._manager.reloading()  # at once: systemd waits only for the end of what it was told in time
 
     async def _reload(self) -> None:
         """Whenever it is wanted; the ring is read meanwhile."""
@@ -235,7 +262,15 @@ class Daemon:
                 log.error("configuration not reloaded, the old one stays: %s", failure)  # noqa: TRY400
             except Exception:  # it must not be the last reload
                 log.exception("the new configuration could not be taken up whole")
-            self._manager.ready(self._status())
+            await self._reloaded()
+
+    async def _reloaded(self) -> None:
+        """Until systemd knows: it waits for this."""
+        while True:
+            with self._telling.step():
+                self._manager.ready(self._status())
+                return
+            await asyncio.sleep(_RETRY)
 
     def _adopt(self, config: Config) -> None:
         self._table.apply_settings(config)

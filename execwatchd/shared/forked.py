@@ -10,6 +10,7 @@ result.
 """
 
 import asyncio
+import errno
 import os
 import pickle
 import select
@@ -18,7 +19,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -95,13 +96,14 @@ class Helper:
 
     def _start(self, function: Callable[[], tuple[object, Sequence[int]]]) -> tuple[int, socket.socket]:
         _reap_ended()
-        ours, theirs = socket.socketpair()
-        try:
-            child = os.fork()
-        except OSError as error:
-            ours.close()
-            theirs.close()
-            raise self._failure(f"can't be started: {error.strerror}", "raise the unit's TasksMax=") from None
+        with ExitStack() as unless_started:
+            try:
+                ours, theirs = map(unless_started.enter_context, socket.socketpair())
+                child = os.fork()
+            except OSError as error:
+                hint = "raise the unit's TasksMax=" if error.errno == errno.EAGAIN else "try again"
+                raise self._failure(f"can't be started: {error.strerror}", hint) from None
+            unless_started.pop_all()
         if not child:
             ours.close()
             self._run(function, theirs)

@@ -12,6 +12,7 @@ from time import monotonic
 
 from execwatchd.kernel.libbpf import Pointer
 from execwatchd.redaction.redactor import Redactor
+from execwatchd.shared.guard import Guard
 from execwatchd.stream.decode import MalformedError, Record
 from execwatchd.stream.encoder import Encoder
 from execwatchd.stream.outbox import Outbox
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 PAUSE = 0.08  # s
 _SHORTEST = 0.001  # s
 _FILL = 0.25  # of the ring: what may come within a pause, else the next one is shorter
+_RETRY = 1.0  # s after a pass that failed
 _LOOK = 1.0  # s between two calls of `on_empty` while there is something each time
 _BATCH, _TURN = 256, 0.02  # records, and about so many seconds, before the loop gets a turn
 _FEW = 16  # records between two looks at the clock: one may take a hundred times as long as another
@@ -143,6 +145,7 @@ class Drain:
         self._on_empty = on_empty
         self._readers = [Reader(one, outbox, seen) for one in (*hooks.former, hooks.current)]
         self._pending: asyncio.Handle | None = None
+        self._guard = Guard("reading the ring")
         self._stopped = False
         self._looked = 0.0
         self._position = hooks.current.read_position()
@@ -177,9 +180,16 @@ class Drain:
             reader.close()
 
     def _pass(self) -> None:
+        """One pass, and when the next one is. It may not end otherwise: nobody else would start another."""
         if self._stopped:  # the journal became writable since
             return
         self._pending = None
+        with self._guard.step():
+            self._read_rings()
+            return
+        self._pending = self._loop.call_later(_RETRY, self._pass)
+
+    def _read_rings(self) -> None:
         reader = self._readers[0]
         empty = self._read(reader)
         if empty and not self.stalled and len(self._readers) > 1 and not reader.is_released():

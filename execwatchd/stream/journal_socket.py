@@ -25,12 +25,16 @@ class Journal:
     def __init__(self, path: Path = SOCKET) -> None:
         self._path = path
         self._socket: socket.socket | None = None
+        self.needs_pause = False  # an entry waits for something else than the socket
 
     def open(self) -> bool:
         """Connect unless it is connected. False: nobody listens there now."""
         if self._socket:
             return True
-        new = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            new = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        except OSError:  # no free descriptor
+            return False
         try:
             new.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
             new.connect(str(self._path))
@@ -71,7 +75,11 @@ class Journal:
     def _send_file(self, datagram: bytes) -> bool:
         """An entry that exceeds a datagram goes as a sealed memory file, as the native protocol says."""
         assert self._socket
-        fd = os.memfd_create("execwatchd-entry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            fd = os.memfd_create("execwatchd-entry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        except OSError:  # no free descriptor, or no memory: the socket itself is writable all the while
+            self.needs_pause = True
+            return False
         try:
             with open(fd, "wb", closefd=False) as file:
                 file.write(datagram)

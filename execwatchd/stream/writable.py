@@ -38,10 +38,11 @@ class Writable:
 
     def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._journal.open():
-            loop.add_writer(self._journal.fileno(), self._ready, self._journal.fileno())
-        else:
+        if self._journal.needs_pause or not self._journal.open():
+            self._journal.needs_pause = False
             loop.call_later(_RETRY, self._watch)
+        else:
+            loop.add_writer(self._journal.fileno(), self._ready, self._journal.fileno())
 
     def _ready(self, fd: int) -> None:
         asyncio.get_running_loop().remove_writer(fd)

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An exec is in the journal or counted as lost, whatever happens to the daemon, the journal or the bus."""
 
+import os
 import random
 import re
+import resource
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -327,3 +330,33 @@ def test_a_daemon_that_hangs_is_replaced_by_the_watchdog(watching: Box, storm: S
     wait_until(lambda: watching.show("execwatchd", "ActiveState") == "active", "the daemon is back")
     assert at_rest(watching)["Forwarded"] == 501
     assert arrived(watching, "hang") == dict.fromkeys(range(500), 1)
+
+
+def test_without_a_free_descriptor_nothing_ends(boot: Boot, storm: Storm) -> None:
+    """Neither the housekeeping nor a reload that systemd can't be told of; the watchdog is fed again."""
+    drop_in = "$R/etc/systemd/system/execwatchd.service.d"
+    box = boot(
+        f"{ONLY_STORM}mkdir -p {drop_in}; printf '[Service]\\nWatchdogSec=9\\n' >{drop_in}/watchdog.conf\n"
+    )
+    box.systemctl("start", "execwatchd")
+    pid = box.main_pid("execwatchd")
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    storm.run("before", 100)
+    at_rest(box)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), limits[1]))
+    os.kill(pid, signal.SIGHUP)
+    storm.run("starved", 100)
+    failed = ("-u", "execwatchd", "--grep=failed, and is tried again")
+    wait_until(lambda: len(box.journal(*failed)) > 0, "the housekeeping fails")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    works = ("-u", "execwatchd", "--grep=works again")
+    wait_until(lambda: len(box.journal(*works)) > 0, "it works again")
+    reloaded = ("-u", "execwatchd", "--grep=configuration (not )?reloaded")
+    wait_until(lambda: len(box.journal(*reloaded)) > 0, "the reload is not forgotten")
+    storm.run("after", 100)
+    assert at_rest(box)["Lost"] == 0
+    for tag in ("before", "starved", "after"):
+        assert set(arrived(box, tag)) == set(range(100))
+    wait_until(lambda: box.show("execwatchd", "ActiveState") == "active", "systemd knows of the reload's end")
+    assert box.main_pid("execwatchd") == pid
+    assert box.show("execwatchd", "NRestarts") == "0"

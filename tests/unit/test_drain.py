@@ -414,3 +414,31 @@ def test_nothing_is_read_after_the_end() -> None:
     rig.writable()
     assert delivered(rig.journal) == [1]
     assert rig.source.ledger.held() == record(2)
+
+
+def test_a_pass_that_fails_is_not_the_last(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever fails in it, the ring or what is reported when it is empty: nobody else starts another."""
+    monkeypatch.setattr(drain, "_RETRY", 0.01)
+    rig = Rig()
+    failures = [OSError(24, "Too many open files")] * 3
+
+    def on_empty() -> None:
+        if failures:
+            raise failures.pop()
+        rig.empties += 1
+
+    monkeypatch.setattr(rig, "on_empty", on_empty)
+    rig.source.exec(record(1))
+
+    async def script() -> None:
+        await rig.until_true(lambda: not failures)
+        rig.source.exec(record(2))
+        await rig.until(1, 2)
+
+    rig.run(script)
+    assert_balanced(rig.source)
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == [
+        "reading the ring failed, and is tried again"
+    ]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """journald's socket, as a real datagram socket that this test holds the other end of."""
 
+import asyncio
+import errno
 import fcntl
 import os
 import socket
@@ -9,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from execwatchd.stream import writable
 from execwatchd.stream.journal_fields import log_entry
 from execwatchd.stream.journal_socket import Journal
+from execwatchd.stream.writable import Writable
 from tests.fakes.native import fields
 
 _ALL_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -149,3 +153,53 @@ def test_it_never_waits(journald: Journald, journal: Journal) -> None:
 
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def no_descriptor(*_args: object) -> int:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def test_without_a_free_descriptor_it_is_not_open(
+    journald: Journald, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(journald.path)
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socket", no_descriptor)
+        assert not journal.open()
+    assert journal.open()
+    journal.close()
+
+
+def test_without_a_free_descriptor_a_long_entry_waits(
+    journald: Journald, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = entry("x" * (10 << 20))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "memfd_create", no_descriptor)
+        assert not journal.send(long)
+    assert journal.needs_pause  # the socket is writable: to wait for that alone would be to spin
+    assert journal.send(long)
+
+
+def test_a_long_entry_that_waits_is_tried_again_after_a_pause(
+    journald: Journald, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writable, "_RETRY", 0.01)
+    watches: list[bool] = []
+
+    async def wait() -> None:
+        journal.needs_pause = True
+        done = asyncio.Event()
+        waiting = Writable(journal)
+        watch = waiting._watch
+
+        def counted() -> None:
+            watches.append(journal.needs_pause)
+            watch()
+
+        monkeypatch.setattr(waiting, "_watch", counted)
+        waiting.wait(done.set)
+        await asyncio.wait_for(done.wait(), 30)
+
+    asyncio.run(wait())
+    assert watches == [True, False]
