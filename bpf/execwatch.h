@@ -26,7 +26,7 @@
 enum action { ACTION_RECORD, ACTION_IGNORE };
 
 /* map `config` (hash, by UID) and map `defaults` (array of one): what an exec by this UID gets */
-struct user {
+struct rule {
   char message[MESSAGE_SIZE]; /* UTF-8, NUL-padded */
   __u32 action;
   __u32 limit; /* execs a second; 0: none */
@@ -38,35 +38,35 @@ struct counters {
   __u64 seen;
   __u64 ignored;
   __u64 lost;
-  __u64 held_back; /* by a limit; part of ignored */
+  __u64 suppressed; /* by a limit; part of ignored */
   __u64 unended;   /* ends that could not be awaited, or were not noticed; part of seen and of lost */
-  __u64 again;     /* execs that on_exec didn't run for, but on_exec_again did */
+  __u64 retried;    /* execs that on_exec was skipped for and on_exec_retry saw */
 };
 
-/* map `buckets` (hash, by UID) and map `more_buckets` (the same from FIRST_SUBORDINATE on, and NO_ID for what
+/* map `buckets` (hash, by UID) and map `subuid_buckets` (the same from FIRST_SUBORDINATE on, and NO_ID for what
  * all others share): a token bucket for one second of execs */
 struct bucket {
   __u64 full_at;   /* CLOCK_MONOTONIC, ns: when all of its tokens will be back */
-  __u64 held_back; /* execs that found none */
+  __u64 suppressed; /* execs that found no token */
   __u64 created;   /* CLOCK_MONOTONIC, ns: tells it from an earlier one of this UID */
   __u32 limit;     /* that the last of them exceeded */
   __u32 unused;
 };
 
-/* map `told` (hash, by UID, never touched by a program): what the journal knows of a bucket. An entry is put
- * in hand, with its count, before it is sent, so that after a kill the very same one is sent again. */
-enum storm { STORM_BEGAN = 1, STORM_GOES_ON, STORM_ENDED };
+/* map `reports` (hash, by UID, never touched by a program): what the journal was told about a bucket's suppressed
+ * execs. An entry is written down here, as a draft, before it is sent: after a kill the same entry is sent again. */
+enum storm { STORM_STARTED = 1, STORM_CONTINUES, STORM_ENDED };
 
-struct told {
-  __u64 created; /* of the bucket that `told` counts of */
-  __u64 told;    /* of its held_back; the entry in hand included */
-  __u64 carried; /* to be told besides: of predecessors of another layout */
-  __u64 storm;   /* told of this storm */
-  __u64 in_hand; /* how many the entry in hand tells of */
-  __u64 at;      /* CLOCK_MONOTONIC, ns: of that entry; 0: none is in hand */
-  __u32 kind;    /* enum storm: of that entry */
+struct report {
+  __u64 created;     /* of the bucket that `reported` counts from */
+  __u64 reported;    /* of its suppressed execs; the draft's included */
+  __u64 carried;     /* still to be reported: from predecessors of another layout */
+  __u64 storm_total; /* reported of this storm */
+  __u64 draft;       /* how many execs the draft reports */
+  __u64 draft_at;    /* CLOCK_MONOTONIC, ns: when it was written; 0: there is no draft */
+  __u32 draft_kind;  /* enum storm */
   __u32 limit;
-  __u32 active; /* between a storm's begin and its end */
+  __u32 active; /* between a storm's first entry and its last */
   __u32 unused;
 };
 
@@ -95,14 +95,14 @@ struct exec_id {
 /* map `running` (hash, by pid): recorded processes whose end is still to come */
 struct running {
   struct exec_id id; /* of the exec recorded last */
-  __u64 began;       /* its record.timestamp */
+  __u64 exec_time;   /* its record.timestamp */
   __u64 maxrss;      /* pages: what the kernel has as the process's peak from before that exec */
   __u32 uid;         /* its record.uid */
   __u32 unused;
 };
 
 struct end {
-  __u64 began;  /* record.timestamp of the exec */
+  __u64 exec_time; /* record.timestamp of the exec */
   __u64 peak;   /* pages that were resident at once since the exec; 0: not known */
   __s32 status; /* as wait(2) has it */
   __u32 unused;

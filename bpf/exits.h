@@ -5,13 +5,13 @@
 /* The loader may put the map of the program before in its place: then one of the two reports an end, not both. */
 BPF_TABLE("hash", u32, struct running, running, MAX_RUNNING);
 
-struct end_scratch {
+struct exit_scratch {
   struct record record;
   char data[PATH_AREA + NAME_SIZE + sizeof(struct exec_id) + sizeof(struct end)];
 };
 /* Not exec_scratch: these programs may interrupt on_exec. */
-BPF_ARRAY(end_scratch, struct end_scratch, CPUS);
-BPF_ARRAY(again_end_scratch, struct end_scratch, CPUS);
+BPF_ARRAY(exit_scratch, struct exit_scratch, CPUS);
+BPF_ARRAY(retry_exit_scr, struct exit_scratch, CPUS);
 
 #define GROUP_EXIT 4 /* SIGNAL_GROUP_EXIT: signal_struct.flags */
 
@@ -99,7 +99,7 @@ static __always_inline void await_end(struct counters *counts, struct record *re
                                       struct task_struct *task)
 {
   struct running process = {
-    .id = *id, .began = record->timestamp, .maxrss = maxrss_of(task), .uid = record->uid};
+    .id = *id, .exec_time = record->timestamp, .maxrss = maxrss_of(task), .uid = record->uid};
   u32 pid = record->pid;
   struct running *former = running.lookup(&pid);
 
@@ -109,13 +109,13 @@ static __always_inline void await_end(struct counters *counts, struct record *re
     count_unended(counts);
 }
 
-static __always_inline void put_end(struct counters *counts, struct end_scratch *scratch,
+static __always_inline void put_end(struct counters *counts, struct exit_scratch *scratch,
                                     struct running *process, struct task_struct *task)
 {
   struct record *record = &scratch->record;
   struct cursor cursor = {.record = record};
   struct end end = {
-    .began = process->began, .peak = peak_of(task, process->maxrss), .status = status_of(task)};
+    .exec_time = process->exec_time, .peak = peak_of(task, process->maxrss), .status = status_of(task)};
 
   record->flags = HAS_COMM;
   record->result = 0;
@@ -134,7 +134,7 @@ static __always_inline void put_end(struct counters *counts, struct end_scratch 
  * Runs for every thread that ends. The process has ended with the last of them; several may find themselves
  * the last, and two programs may run here, so whoever removes the process from the map reports its end.
  */
-static __always_inline int see_end(struct end_scratch *scratch)
+static __always_inline int record_exit(struct exit_scratch *scratch)
 {
   struct task_struct *task = current_task();
   u32 pid = bpf_get_current_pid_tgid() >> 32;
@@ -159,17 +159,17 @@ static __always_inline int see_end(struct end_scratch *scratch)
   return 0;
 }
 
-int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
+int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
   int cpu = bpf_get_smp_processor_id();
-  return see_end(end_scratch.lookup(&cpu));
+  return record_exit(exit_scratch.lookup(&cpu));
 }
 
-/* Runs after it, for what it didn't run for: see on_exec_again. */
-int on_end_again(struct bpf_raw_tracepoint_args *ctx)
+/* Runs after it, for what it didn't run for: see on_exec_retry. */
+int on_exit_retry(struct bpf_raw_tracepoint_args *ctx)
 {
   int cpu = bpf_get_smp_processor_id();
-  return see_end(again_end_scratch.lookup(&cpu));
+  return record_exit(retry_exit_scr.lookup(&cpu));
 }
 
 #else

@@ -111,13 +111,13 @@ int exit_execve(struct sys_exit *ctx)
   if (ctx->result >= 0 || !counts)
     return 0;
   struct failed_scratch *scratch = failed_scratch.lookup(&cpu);
-  struct user *user = admitted(counts, scratch, uid, task);
-  if (!user)
+  struct rule *rule = admitted(counts, scratch, uid, task);
+  if (!rule)
     return 0;
   struct record *record = &scratch->record;
   record->flags = HAS_COMM;
   record->result = ctx->result;
-  __builtin_memcpy(record->message, user->message, MESSAGE_SIZE);
+  __builtin_memcpy(record->message, rule->message, MESSAGE_SIZE);
   put_process(record, task, uid);
   GET_ARRAY(record->comm, task, comm);
   record->new_comm[0] = 0;

@@ -38,13 +38,13 @@ static __always_inline struct bucket *bucket_of(u32 uid, u64 now)
       bucket = buckets.lookup(&uid);
     }
   } else {
-    bucket = more_buckets.lookup(&uid);
+    bucket = subuid_buckets.lookup(&uid);
     if (!bucket) {
-      more_buckets.insert(&uid, &full);
-      bucket = more_buckets.lookup(&uid);
+      subuid_buckets.insert(&uid, &full);
+      bucket = subuid_buckets.lookup(&uid);
     }
   }
-  return bucket ? bucket : more_buckets.lookup(&others);
+  return bucket ? bucket : subuid_buckets.lookup(&others);
 }
 
 /*
@@ -52,15 +52,15 @@ static __always_inline struct bucket *bucket_of(u32 uid, u64 now)
  * CPUs that look at the same time may all find the last token: each gets a record, but the tokens that they
  * took too many are owed, since each was added. The count of suppressed execs is exact.
  */
-static __always_inline bool is_held_back(struct counters *counts, struct user *user, u32 uid,
+static __always_inline bool is_suppressed(struct counters *counts, struct rule *rule, u32 uid,
                                          struct task_struct *task)
 {
   u32 owner = charged(uid, task);
   if (owner != uid)
-    user = user_of(owner);
-  if (!user || !user->limit)
+    rule = rule_of(owner);
+  if (!rule || !rule->limit)
     return false;
-  u64 now = bpf_ktime_get_ns(), token = SECOND / user->limit;
+  u64 now = bpf_ktime_get_ns(), token = SECOND / rule->limit;
   struct bucket *bucket = bucket_of(owner, now);
   if (!bucket) /* cannot be: user space puts in the shared one */
     return false;
@@ -73,8 +73,8 @@ static __always_inline bool is_held_back(struct counters *counts, struct user *u
     __sync_fetch_and_add(&bucket->full_at, token);
     return false;
   }
-  bucket->limit = user->limit;
-  __sync_fetch_and_add(&bucket->held_back, 1);
-  COUNT(counts, held_back);
+  bucket->limit = rule->limit;
+  __sync_fetch_and_add(&bucket->suppressed, 1);
+  COUNT(counts, suppressed);
   return true;
 }

@@ -11,14 +11,14 @@ struct scratch {
   char data[DATA_SIZE];
 };
 
-BPF_TABLE("hash", u32, struct user, config, MAX_USERS);
-BPF_ARRAY(defaults, struct user, 1);
+BPF_TABLE("hash", u32, struct rule, config, MAX_USERS);
+BPF_ARRAY(defaults, struct rule, 1);
 BPF_PERCPU_ARRAY(counters, struct counters, 1);
 BPF_RINGBUF_OUTPUT(output, RING_PAGES);
 BPF_TABLE("hash", u32, struct bucket, buckets, MAX_BUCKETS);
-BPF_TABLE("hash", u32, struct bucket, more_buckets, MAX_BUCKETS);
+BPF_TABLE("hash", u32, struct bucket, subuid_buckets, MAX_BUCKETS);
 /* Of both, and four times as many: user space has those of predecessors in it too. */
-BPF_F_TABLE("hash", u32, struct told, told, 8 * MAX_BUCKETS, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u32, struct report, reports, 8 * MAX_BUCKETS, BPF_F_NO_PREALLOC);
 
 struct ledger_value {
   struct ledger ledger;

@@ -17,9 +17,9 @@ class Counted(NamedTuple):
     seen: int = 0
     ignored: int = 0
     lost: int = 0
-    held_back: int = 0
+    suppressed: int = 0
     unended: int = 0
-    again: int = 0
+    retried: int = 0
 
 
 class Counting:
@@ -27,12 +27,12 @@ class Counting:
 
     def __init__(self, fds: Mapping[str, int]) -> None:
         self._map = libbpf.Map(fds["map.counters"])
-        # Not on_process_exit: it runs for every thread, and most that it misses are of nothing recorded.
+        # Not on_exit: it runs for every thread, and most that it misses are of nothing recorded.
         # Where one is, its end is found missing when its pid comes again.
         self._programs = [fds[name] for name in ("prog.on_exec", "prog.exit_execve") if name in fds]
-        again = self.now().again
+        retried = self.now().retried
         self._skips, self._since = self._count_skips(), time.monotonic()
-        self._missed = max(0, self._skips - again)
+        self._missed = max(0, self._skips - retried)
 
     def now(self) -> Counted:
         """Raises OSError EPERM if the kernel wants a capability for it."""
@@ -41,17 +41,17 @@ class Counting:
         sums = list(map(sum, zip(*struct.iter_unpack(f"={own}Q", value), strict=True)))
         return Counted(*sums[: layout.COUNTERS.size // 8])
 
-    def missed(self, again: int, is_over: Callable[[], bool]) -> int:
+    def missed(self, retried: int, is_over: Callable[[], bool]) -> int:
         """Execs that no program ran for, as it was running on their CPU already.
 
-        `again`: those of the skipped that the second program ran for, until just now; so what was skipped
+        `retried`: those of the skipped that the second program ran for, until just now; so what was skipped
         just now may be one of them yet, and isn't counted before it is settled, or nothing runs any more.
         """
         skips, now = self._count_skips(), time.monotonic()
         if skips != self._skips:
             self._skips, self._since = skips, now
         if now - self._since >= _IN_FLIGHT or is_over():
-            self._missed = max(0, skips - again)
+            self._missed = max(0, skips - retried)
         return self._missed
 
     def _count_skips(self) -> int:

@@ -20,14 +20,14 @@ INTERP_SIZE = 2048
 NAME_SIZE = 256
 PATH_AREA = 4096
 
-USER = struct.Struct(f"={MESSAGE_SIZE}sII")  # struct user: message, action, limit
+RULE = struct.Struct(f"={MESSAGE_SIZE}sII")  # struct rule: message, action, limit
 ANCESTOR = struct.Struct(f"=I{COMM_SIZE}s")  # struct ancestor: pid, comm
-COUNTERS = struct.Struct("=6Q")  # struct counters: seen, ignored, lost, held_back, unended, again
-BUCKET = struct.Struct("=3QII")  # struct bucket: full_at, held_back, created, limit, unused
-TOLD = struct.Struct("=6Q4I")  # struct told
+COUNTERS = struct.Struct("=6Q")  # struct counters: seen, ignored, lost, suppressed, unended, retried
+BUCKET = struct.Struct("=3QII")  # struct bucket: full_at, suppressed, created, limit, unused
+REPORT = struct.Struct("=6Q4I")  # struct report
 EXEC_ID = struct.Struct("=2Q")  # struct exec_id: start, execs
-END = struct.Struct("=2QiI")  # struct end: began, peak, status, unused
-RUNNING = struct.Struct("=4QII")  # struct running: start, execs, began, maxrss, uid, unused
+END = struct.Struct("=2QiI")  # struct end: exec_time, peak, status, unused
+RUNNING = struct.Struct("=4QII")  # struct running: start, execs, exec_time, maxrss, uid, unused
 
 
 class Flag(IntFlag):
@@ -81,7 +81,7 @@ def members(*names: str) -> struct.Struct:
 
 
 def scratch_size(argv_bytes: int) -> int:
-    """Bytes of the largest record: struct scratch of execwatch.c."""
+    """Bytes of the largest record: struct scratch of bpf/maps.h."""
     data = EXEC_ID.size + FILENAME_SIZE + INTERP_SIZE + argv_bytes + 2 * (PATH_AREA + NAME_SIZE)
     data += MAX_ANCESTORS * ANCESTOR.size
     return (record_head(SCHEMA).size + data + 7) // 8 * 8

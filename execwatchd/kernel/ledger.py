@@ -54,7 +54,7 @@ class Ledger:
         """The one that counts."""
         return Page(*layout.LEDGER_PAGE.unpack_from(self._memory, _PLACES[self._current]))
 
-    def begin(self, digest: str, page: Page) -> None:
+    def initialise(self, digest: str, page: Page) -> None:
         """Name the program and its layout, and set the first page."""
         layout.LEDGER_HEAD.pack_into(self._memory, 0, self._current, digest.encode(), layout.SCHEMA.encode())
         self.digest, self.schema = digest, layout.SCHEMA

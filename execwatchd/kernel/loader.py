@@ -18,15 +18,15 @@ from execwatchd.kernel import c_source, header
 from execwatchd.kernel.options import Options
 from execwatchd.shared.errors import Failure
 
-MAPS = ("config", "defaults", "counters", "output", "ledger", "buckets", "more_buckets", "told")
+MAPS = ("config", "defaults", "counters", "output", "ledger", "buckets", "subuid_buckets", "reports")
 EXIT_MAPS = ("running",)
 # Of two programs at one tracepoint the second runs after the first, and is called by the name with a suffix.
 RAW_TRACEPOINTS = {
     "task_rename": "on_task_rename",
     "sched_process_exec": "on_exec",
-    "sched_process_exec.again": "on_exec_again",
+    "sched_process_exec.retry": "on_exec_retry",
 }
-EXIT_TRACEPOINTS = {"sched_process_exit": "on_process_exit", "sched_process_exit.again": "on_end_again"}
+EXIT_TRACEPOINTS = {"sched_process_exit": "on_exit", "sched_process_exit.retry": "on_exit_retry"}
 FAILURE_TRACEPOINTS = {
     "sys_enter_execve": "enter_execve",
     "sys_enter_execveat": "enter_execveat",

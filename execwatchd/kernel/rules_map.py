@@ -48,7 +48,7 @@ class UserMap:
 
     def default(self) -> tuple[bytes, Action, int]:
         """What a UID without an entry gets."""
-        return _unpack(self._defaults.get(_DEFAULT) or bytes(layout.USER.size))
+        return _unpack(self._defaults.get(_DEFAULT) or bytes(layout.RULE.size))
 
     def set_default(self, message: bytes, action: Action, limit: int = 0) -> None:
         """What a UID without an entry gets from now on."""
@@ -56,9 +56,9 @@ class UserMap:
 
 
 def _pack(message: bytes, action: Action, limit: int) -> bytes:
-    return layout.USER.pack(message, _ACTIONS.index(action), limit)
+    return layout.RULE.pack(message, _ACTIONS.index(action), limit)
 
 
 def _unpack(value: bytes) -> tuple[bytes, Action, int]:
-    message, action, limit = layout.USER.unpack(value[: layout.USER.size])
+    message, action, limit = layout.RULE.unpack(value[: layout.RULE.size])
     return message.rstrip(b"\0"), _ACTIONS[action], limit
