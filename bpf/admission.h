@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which execs are recorded, the successful and the failed ones; every one of them is counted. */
+/* Counts every exec, successful or failed, and decides which are recorded. */
 
-/* The rule for an exec that is to be recorded, in this memory; NULL if it isn't. */
+/* The rule of an exec that is to be recorded, else NULL. `scratch`: the memory for its record. */
 static __always_inline struct rule *admitted(struct counters *counts, void *scratch, u32 uid,
                                              struct task_struct *task)
 {

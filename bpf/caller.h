@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The caller's comm, from task_rename to sched_process_exec. It is kept by task pointer, not by thread id: a
- * thread that isn't the leader changes its id when it execs.
+ * The caller's comm, kept from task_rename to sched_process_exec. The key is the task pointer: a thread id
+ * would not do, since a thread that isn't the leader gets the leader's when it execs.
  *
- * A hash map costs a microsecond here. So each task has a slot of an array, and only a task that finds its slot
- * taken goes to the hash map. Two tasks that write one slot in the same nanoseconds leave a wrong check: then the
- * record has no comm rather than another task's.
+ * A hash map costs a microsecond here. So each task has a slot of an array, and a task that finds its slot
+ * taken goes to map `spilled_callers`. If two tasks write a slot in the same nanoseconds, the check doesn't
+ * match, and the record has no comm rather than another task's.
  */
 struct caller {
   u64 task;

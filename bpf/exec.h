@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Successful execs. */
 
-/* By CPU: a per-CPU map's value may not exceed 32 KiB, and one program runs once on a CPU at a time. */
+/* By CPU, as a program runs once on a CPU at a time. A per-CPU map can't have values of more than 32 KiB. */
 BPF_ARRAY(exec_scratch, struct scratch, CPUS);
 BPF_ARRAY(retry_scratch, struct scratch, CPUS);
 
-/* what the new image got as its arguments, as /proc/PID/cmdline shows it */
+/* The arguments, as /proc/PID/cmdline shows them. */
 static __always_inline u64 append_argv(struct cursor *cursor, struct task_struct *task)
 {
   struct mm_struct *mm = GET(task, mm);
@@ -19,7 +19,7 @@ static __always_inline u64 append_argv(struct cursor *cursor, struct task_struct
   }
   if (!bpf_probe_read_user(place(cursor), length, (void *)start))
     return added(cursor, length);
-  /* The kernel wrote it a moment ago, but reclaim may have been faster. */
+  /* The kernel wrote them a moment ago, but they may have been swapped out since. */
   cursor->record->flags |= TRUNCATED_ARGV;
   return 0;
 }
@@ -69,8 +69,9 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /*
- * Runs after it, at the same tracepoint. Where the kernel may preempt a program, another exec on its CPU finds
- * on_exec running and goes on without it; then the caller is still there as on_task_rename left it.
+ * Runs after on_exec, at the same tracepoint. Where the kernel may preempt a program, it skips on_exec for
+ * an exec on a CPU where on_exec is still running. Such an exec shows by its caller, which on_exec would
+ * have taken.
  */
 int on_exec_retry(struct bpf_raw_tracepoint_args *ctx)
 {

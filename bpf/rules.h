@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which rule an exec goes by, and whether that leaves it out. */
+/* The rule that applies to an exec, and whether it says to ignore it. */
 
 static __always_inline struct rule *rule_of(u32 uid)
 {
@@ -9,8 +9,8 @@ static __always_inline struct rule *rule_of(u32 uid)
 }
 
 /*
- * With INTERACTIVE, an exec with neither a terminal nor a login session is ignored too: no administrator did it
- * by hand.
+ * With INTERACTIVE, an exec with neither a terminal nor a login session is ignored too: no administrator
+ * did it by hand.
  */
 static __always_inline bool is_ignored(struct rule *rule, struct task_struct *task)
 {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Have one current generation attached: taken over, loaded anew, or in place of one of another layout."""
+"""At a start: take over the attached generation, or load and attach a new one in its place."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Generations:
-    """`current` is attached; `former`, oldest first, are detached and still to be read."""
+    """`current` is attached. `former`, oldest first, are detached, and their rings are still to be read."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -35,8 +35,8 @@ class Generations:
         options: Options,
         fill: Callable[[Generation], None],
     ) -> None:
-        """Take over what was stored, or load and attach. `fill` writes a generation's message maps before
-        the first exec can be seen. Raises Failure.
+        """Take over what was stored, or load and attach. `fill` writes the rules into a generation's maps,
+        before the first exec can be seen. Raises Failure.
         """
         usable = self._usable(stored)
         is_attached = bool(usable) and usable[-1].is_attached()
@@ -74,26 +74,26 @@ class Generations:
         return Counters(*map(sum, zip(*counters, strict=True)))
 
     def reported(self) -> int:
-        """Losses that the journal was told of."""
+        """Lost records that were reported in the journal."""
         return sum(generation.ledger.page.reported for generation in self._all())
 
     def unended(self) -> int:
-        """Processes of which the end could not be awaited; the current program alone."""
+        """Processes whose end could not be recorded, by the current generation alone."""
         return self.current.unended()
 
     def missed(self) -> int:
-        """Execs that the kernel skipped the program for; the current one alone."""
+        """Execs that the kernel ran no program for, by the current generation alone."""
         return self.current.missed()
 
     def _all(self) -> list[Generation]:
         return [*self.former, self.current]
 
     def detach(self) -> None:
-        """For good: no exec is seen any more; what is in the ring can still be read."""
+        """Stop seeing execs. What is in the ring can still be read."""
         self.current.detach(self._store)
 
     def settle(self) -> None:
-        """Once the rings of `former` are empty: add what they counted to the current books, let them go."""
+        """Add what `former` counted to the current ledger and discard them. Their rings must be empty."""
         if not self.former:
             return
         page = self.current.ledger.page
