@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Told
+from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Report
 from execwatchd.shared.message_ids import Kind
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.storms import Storms
@@ -28,27 +28,27 @@ class FakeBuckets:
     def __init__(self, capacity: int = 8) -> None:
         self.capacity = capacity
         self.kept = {SHARED: Bucket()}
-        self.written: dict[int, Told] = {}
+        self.written: dict[int, Report] = {}
         self.step: Callable[[], None] = lambda: None
         self.before_removal: Callable[[int], None] = lambda _uid: None
         self._created = itertools.count(1)
 
     def hold_back(self, uid: int, count: int = 1, limit: int = 5, full_at: int = 0) -> None:
         old = self.kept.get(uid) or Bucket(created=next(self._created))
-        self.kept[uid] = old._replace(held_back=old.held_back + count, limit=limit, full_at=full_at)
+        self.kept[uid] = old._replace(suppressed=old.suppressed + count, limit=limit, full_at=full_at)
 
-    def held_back(self) -> int:
-        return sum(one.held_back for one in self.kept.values())
+    def suppressed(self) -> int:
+        return sum(bucket.suppressed for bucket in self.kept.values())
 
     def buckets(self) -> dict[int, Bucket]:
         return dict(self.kept)
 
-    def told(self) -> dict[int, Told]:
+    def reports(self) -> dict[int, Report]:
         return dict(self.written)
 
-    def tell(self, uid: int, told: Told) -> None:
+    def report(self, uid: int, report: Report) -> None:
         self.step()
-        self.written[uid] = told
+        self.written[uid] = report
         self.step()
 
     def forget(self, uid: int) -> None:
@@ -62,7 +62,7 @@ class FakeBuckets:
 class FakeProgram:
     def __init__(self, buckets: FakeBuckets) -> None:
         self.buckets = buckets
-        self.held_back = buckets.held_back
+        self.suppressed = buckets.suppressed
 
 
 class FakePrograms:
@@ -210,8 +210,8 @@ def test_predecessors_wait_until_the_books_have_them(rig: Rig) -> None:
     rig.look()
     rig.tell()
     assert rig.told() == []
-    rig.maps.written[5] = Told(carried=4, limit=9)  # settled
-    rig.maps.written[7] = Told(carried=2, storm=8, active=1, limit=9)
+    rig.maps.written[5] = Report(carried=4, limit=9)  # settled
+    rig.maps.written[7] = Report(carried=2, storm_total=8, active=1, limit=9)
     rig.programs.former.clear()
     rig.look()
     rig.tell()
