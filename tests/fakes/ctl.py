@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from execwatchd.ctl.__main__ import main
+from execwatchd.ctl.journal.exec_counts import ExecCounts
 from execwatchd.ctl.ports import Clause, Entry, Memory, Query, Row, Source, Tools
 from execwatchd.ctl.view.terminal import Console
 from execwatchd.shared.message_ids import Kind
@@ -88,15 +89,15 @@ class FakeJournal:
     def __init__(self, entries: Sequence[Entry] = (), later: Sequence[Entry] = ()) -> None:
         self.stored = list(entries)
         self.later = list(later)
-        self.known_boots: Sequence[str] = (BOOT,)
+        self.boot_ids: Sequence[str] = (BOOT,)
         self.may_read = True
         self.queries: list[Query] = []
         self.sources: list[Source] = []
 
     def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
         self.queries.append(query)
-        found = [entry for entry in self.stored if _matches(entry, query)]
-        yield from found if query.lines is None else found[len(found) - query.lines :]
+        matching = [entry for entry in self.stored if _matches(entry, query)]
+        yield from matching if query.lines is None else matching[len(matching) - query.lines :]
         while query.follow and self.later:
             before_wait()
             entry = self.later.pop(0)
@@ -125,7 +126,7 @@ class FakeJournal:
         return next((entry for entry in self.stored if _matches(entry, Query(tuple(clauses)))), None)
 
     def boots(self) -> Sequence[str]:
-        return self.known_boots
+        return self.boot_ids
 
     def readable(self) -> bool:
         return self.may_read
@@ -197,6 +198,29 @@ def end_entry(pid: int, exec_id: str, ran: int, code: int | None = 0, **fields: 
     }
     defaults |= {"RUN_TIME_USEC": ran * 1000, **(killed if code is None else ended)}
     return entry(Kind.EXITED, **(defaults | fields))
+
+
+NOBODY = 3_999_999_999  # a UID that has no name anywhere
+EXECS = [
+    exec_entry(1, b"/bin/ls", at=1, UID=0, UNIT="nginx.service"),
+    exec_entry(2, b"/bin/ls", at=2, UID=0),
+    exec_entry(3, b"sh", at=2, UID=0, UNIT="nginx.service"),
+    exec_entry(4, b"ls", at=3, UID=NOBODY),
+    failed_entry(5, b"nosuch", at=3, UID=NOBODY),
+]
+MISSING = [
+    entry(Kind.EVENTS_LOST, at=3, LOST=12),
+    entry(Kind.STORM_BEGAN, at=3, HELD_BACK=7),
+    entry(Kind.ATTACHED, at=3),
+]
+
+
+def counted(*entries: Entry, width: int = 1_000_000) -> ExecCounts:
+    """The counts of these entries, in intervals of so many µs."""
+    counts = ExecCounts(width, EPOCH)
+    for each in entries:
+        counts.add(each)
+    return counts
 
 
 class Rig:

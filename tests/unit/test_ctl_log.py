@@ -234,7 +234,7 @@ def test_what_a_limit_held_back_is_shown_but_of_other_users() -> None:
 
 def test_boots_by_their_offset(capsys: pytest.CaptureFixture[str]) -> None:
     journal = FakeJournal()
-    journal.known_boots = ("a" * 32, "b" * 32, BOOT)
+    journal.boot_ids = ("a" * 32, "b" * 32, BOOT)
     one = Rig(journal=journal)
     for offset, boot in (("-1", "b" * 32), ("1", "a" * 32), ("3", BOOT)):
         assert one.run("log", "--boot", offset) == 0
@@ -251,7 +251,7 @@ def test_boots_by_their_offset(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_this_boot_needs_no_search() -> None:
     journal = FakeJournal()
-    journal.known_boots = ()
+    journal.boot_ids = ()
     assert Rig(journal=journal).run("log", "-b") == 0
     with open("/proc/sys/kernel/random/boot_id") as file:
         boot = file.read().strip().replace("-", "")
