@@ -24,7 +24,7 @@ from execwatchd.service_manager import ServiceManager
 from execwatchd.shared.errors import EXIT_CONFIG, EXIT_FAILURE, ChangeError, ConfigError, Failure
 from execwatchd.shared.forked import Helper
 from execwatchd.shared.guard import Guard
-from execwatchd.shared.message_ids import Kind, entry
+from execwatchd.shared.message_ids import MessageId, log_fields
 from execwatchd.stream import end_entry
 from execwatchd.stream import exec_entry as journal_entry
 from execwatchd.stream.decode import Record
@@ -184,7 +184,12 @@ class Daemon:
             log.warning("the journal takes no entries: what waits in the ring is given up")
         self._storms.finish()
         counted = self.generations.counters()
-        log.info("detached: %d execs seen, %d lost", counted.seen, counted.lost, extra=entry(Kind.DETACHED))
+        log.info(
+            "detached: %d execs seen, %d lost",
+            counted.seen,
+            counted.lost,
+            extra=log_fields(MessageId.DETACHED),
+        )
 
     def _on_empty(self) -> None:
         self._losses.tell()
@@ -208,7 +213,7 @@ class Daemon:
         return render(
             self.generations,
             started=self._started,
-            held_back=self.generations.current.suppressed(),
+            suppressed=self.generations.current.suppressed(),
             unended=self.generations.unended(),
             refused=self._bus.refused,
             stalled=self._drain.stalled,

@@ -15,7 +15,7 @@ from execwatchd.kernel.ledger import Page
 from execwatchd.kernel.options import Options
 from execwatchd.shared.counters import Counters
 from execwatchd.shared.errors import Failure
-from execwatchd.shared.message_ids import Kind, entry
+from execwatchd.shared.message_ids import MessageId, log_fields
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Generations:
         if is_attached and usable[-1].ledger.digest == digest(sources, options):
             self._take_over(usable, fill)
             attached = ", ".join(self.current.attached)
-            log.info("took over the attached program: %s", attached, extra=entry(Kind.ATTACHED))
+            log.info("took over the attached program: %s", attached, extra=log_fields(MessageId.ATTACHED))
             return
         try:
             self._load(usable, sources, options, fill)
@@ -145,10 +145,10 @@ class Generations:
         if replaces:
             log.info(
                 "attached in place of a program of another version or other options: %s", attached,
-                extra=entry(Kind.LAYOUT_CHANGED),
+                extra=log_fields(MessageId.LAYOUT_CHANGED),
             )  # fmt: skip
         else:
-            log.info("attached: %s", attached, extra=entry(Kind.ATTACHED))
+            log.info("attached: %s", attached, extra=log_fields(MessageId.ATTACHED))
 
     def _retire(self) -> None:
         for old in self.former:

@@ -4,7 +4,7 @@
 import time
 from collections.abc import Callable
 
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream import journal_fields
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.ring import Sources
@@ -67,5 +67,5 @@ class Losses:
 
 
 def _entry(count: int, text: str) -> bytes:
-    fields: dict[str, str | int] = {"MESSAGE_ID": Kind.EVENTS_LOST.value, "EXECWATCH_LOST": count}
+    fields: dict[str, str | int] = {"MESSAGE_ID": MessageId.EVENTS_LOST.value, "EXECWATCH_LOST": count}
     return journal_fields.log_entry(4, text, fields)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the limits held back is told in the journal, user by user: a storm's begin, its progress, its end.
 
-The sum of the counts told is exactly what was held back. An entry is written down, whole, before it is sent,
+The sum of the counts told is exactly what was suppressed. An entry is written down, whole, before it is sent,
 and struck out afterwards: a kill in between sends the very same entry again, with the same
 EXECWATCH_TIMESTAMP, so that a reader can tell that it is one.
 """
@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Report
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream import journal_fields
 from execwatchd.stream.outbox import Outbox
 
 _EVERY = 10.0  # s between two entries of a storm, and what must be quiet for its end
 _LOOK = 1.0  # s at least between two looks for a storm that begins
-_KINDS = {1: Kind.STORM_BEGAN, 2: Kind.HELD_BACK, 3: Kind.STORM_ENDED}  # enum storm
+_KINDS = {1: MessageId.STORM_STARTED, 2: MessageId.STORM_CONTINUES, 3: MessageId.STORM_ENDED}  # enum storm
 _STARTED, _CONTINUES, _ENDED = _KINDS
 _PRIORITIES = {_STARTED: 4, _CONTINUES: 4, _ENDED: 5}
 
@@ -204,15 +204,15 @@ def _entry(uid: int, report: Report) -> bytes:
     who = "users beyond the number that has room" if uid == SHARED else f"UID {uid}"
     limit, count = report.limit, report.draft
     text = {
-        _STARTED: f"{who}: more than {limit} execs a second, {count} were held back until now",
-        _CONTINUES: f"{who}: still more than {limit} execs a second, {count} more were held back",
-        _ENDED: f"{who}: no more than {limit} execs a second again, {report.storm_total} were held back",
+        _STARTED: f"{who}: more than {limit} execs a second, {count} were suppressed until now",
+        _CONTINUES: f"{who}: still more than {limit} execs a second, {count} more were suppressed",
+        _ENDED: f"{who}: no more than {limit} execs a second again, {report.storm_total} were suppressed",
     }[report.draft_kind]
     fields: dict[str, str | int] = {
         "MESSAGE_ID": _KINDS[report.draft_kind].value,
         "EXECWATCH_LIMIT": limit,
-        "EXECWATCH_HELD_BACK": count,
-        "EXECWATCH_HELD_BACK_TOTAL": report.storm_total,
+        "EXECWATCH_SUPPRESSED": count,
+        "EXECWATCH_SUPPRESSED_TOTAL": report.storm_total,
         "EXECWATCH_TIMESTAMP": report.draft_at,
     }
     if uid != SHARED:

@@ -10,7 +10,7 @@ from execwatchd.ctl.__main__ import main
 from execwatchd.ctl.journal.exec_counts import ExecCounts
 from execwatchd.ctl.ports import Clause, Entry, Memory, Query, Row, Source, Tools
 from execwatchd.ctl.view.terminal import Console
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 
 BOOT = "0123456789abcdef0123456789abcdef"
 UNIT = b"execwatchd.service"
@@ -142,7 +142,11 @@ def _matches(entry: Entry, query: Query) -> bool:
 
 
 def entry(
-    kind: Kind = Kind.EXEC, at: int = 0, sender: bytes | None = UNIT, text: bytes = b"", **fields: Any
+    kind: MessageId = MessageId.EXEC,
+    at: int = 0,
+    sender: bytes | None = UNIT,
+    text: bytes = b"",
+    **fields: Any,
 ) -> Entry:
     """An entry of the daemon's, `at` seconds after EPOCH; bytes stay, the rest is made text.
 
@@ -180,7 +184,7 @@ def exec_entry(pid: int, *argv: bytes, at: int = 0, **fields: Any) -> Entry:
 
 def failed_entry(pid: int, *argv: bytes, error: str = "ENOENT", **fields: Any) -> Entry:
     """An exec of these arguments that failed."""
-    made = exec_entry(pid, *argv, kind=Kind.EXEC_FAILED, RESULT=-2, ERRNO=error, **fields)
+    made = exec_entry(pid, *argv, kind=MessageId.EXEC_FAILED, RESULT=-2, ERRNO=error, **fields)
     kept = {name: value for name, value in made.fields.items() if name != "EXECWATCH_NEW_COMM"}
     return made._replace(fields=kept)
 
@@ -197,7 +201,7 @@ def end_entry(pid: int, exec_id: str, ran: int, code: int | None = 0, **fields: 
         "PEAK_RSS_KB": 46182,
     }
     defaults |= {"RUN_TIME_USEC": ran * 1000, **(killed if code is None else ended)}
-    return entry(Kind.EXITED, **(defaults | fields))
+    return entry(MessageId.EXITED, **(defaults | fields))
 
 
 NOBODY = 3_999_999_999  # a UID that has no name anywhere
@@ -209,9 +213,9 @@ EXECS = [
     failed_entry(5, b"nosuch", at=3, UID=NOBODY),
 ]
 MISSING = [
-    entry(Kind.EVENTS_LOST, at=3, LOST=12),
-    entry(Kind.STORM_BEGAN, at=3, HELD_BACK=7),
-    entry(Kind.ATTACHED, at=3),
+    entry(MessageId.EVENTS_LOST, at=3, LOST=12),
+    entry(MessageId.STORM_STARTED, at=3, SUPPRESSED=7),
+    entry(MessageId.ATTACHED, at=3),
 ]
 
 

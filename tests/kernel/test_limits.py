@@ -38,7 +38,7 @@ def admitted(times: list[int], limit: int) -> bool:
     )
 
 
-def test_a_burst_of_the_limit_passes_and_the_rest_is_held_back(runner: Runner, target: Path) -> None:
+def test_a_burst_of_the_limit_passes_and_the_rest_is_suppressed(runner: Runner, target: Path) -> None:
     with emptied() as watch:
         watch.generation.rules.set(UID, rule("", Action.RECORD, 20))
         run(runner, target, UID, 120)
@@ -136,7 +136,7 @@ def test_storms_on_all_cpus_at_once(limit: int, runner: Runner, target: Path) ->
         assert len(times) <= limit + lasted * limit // SECOND + 1 + storms
 
 
-def test_a_bucket_that_is_let_go_says_what_it_held_back(runner: Runner, target: Path) -> None:
+def test_a_bucket_that_is_let_go_says_what_it_suppressed(runner: Runner, target: Path) -> None:
     with emptied() as watch:
         buckets = watch.generation.buckets
         watch.generation.rules.set_default(rule("", Action.IGNORE))

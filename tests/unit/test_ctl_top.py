@@ -138,7 +138,7 @@ def test_as_json(rig: Rig) -> None:
         "execs": 4,
         "failed": 1,
         "lost": 12,
-        "held_back": 7,
+        "suppressed": 7,
         "groups": [
             {
                 "unit": "",

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from execwatchd.ctl.journal.events import Event, from_entry
 from execwatchd.ctl.ports import Clause, Journal
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 
 _FIELDS_OF_THE_EXEC = "MESSAGE", "FILENAME", "CMDLINE", "ARGV", "ARGC", "TRUNCATED", "REDACTED"
 
@@ -21,7 +21,7 @@ def complete_ends(events: Iterable[Event], journal: Journal, sender: Sequence[Cl
 
 
 def _complete(end: Event, journal: Journal, sender: Sequence[Clause]) -> Event:
-    exec_id, boot, kind = end.raw("EXEC_ID"), end.boot.encode(), Kind.EXEC.value.encode()
+    exec_id, boot, kind = end.raw("EXEC_ID"), end.boot.encode(), MessageId.EXEC.value.encode()
     terms = b"EXECWATCH_EXEC_ID=" + exec_id, b"_BOOT_ID=" + boot, b"MESSAGE_ID=" + kind
     entry = journal.find([*sender, *((term,) for term in terms)])
     exec_ = from_entry(entry) if entry else None

@@ -8,15 +8,19 @@ from datetime import datetime
 from typing import Any
 
 from execwatchd.ctl.ports import Entry, integer
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 
 PREFIX = "EXECWATCH_"
-SUPPRESSED = (Kind.STORM_BEGAN, Kind.HELD_BACK, Kind.STORM_ENDED)
-KINDS = {Kind.EXEC.value: "exec", Kind.EXEC_FAILED.value: "failed", Kind.EVENTS_LOST.value: "lost"}
-KINDS[Kind.EXITED.value] = "ended"
-KINDS |= dict.fromkeys((kind.value for kind in SUPPRESSED), "held back")
+SUPPRESSED = (MessageId.STORM_STARTED, MessageId.STORM_CONTINUES, MessageId.STORM_ENDED)
+KINDS = {
+    MessageId.EXEC.value: "exec",
+    MessageId.EXEC_FAILED.value: "failed",
+    MessageId.EVENTS_LOST.value: "lost",
+}
+KINDS[MessageId.EXITED.value] = "ended"
+KINDS |= dict.fromkeys((kind.value for kind in SUPPRESSED), "suppressed")
 NUMBERS = (
-    *("LIMIT", "HELD_BACK", "HELD_BACK_TOTAL"),
+    *("LIMIT", "SUPPRESSED", "SUPPRESSED_TOTAL"),
     *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "ARGV_BYTES", "RESULT"),
     *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST", "REDACTED"),
     *("EXIT_CODE", "EXIT_SIGNAL", "RUN_TIME_USEC", "PEAK_RSS_KB"),
@@ -42,7 +46,7 @@ class Event:
     @property
     def is_missing(self) -> bool:
         """Whether it stands for execs that have no entry; its text says how many."""
-        return self.kind in {"lost", "held back"}
+        return self.kind in {"lost", "suppressed"}
 
     def number(self, name: str) -> int | None:
         """The field as an integer, or None where it is absent or isn't an integer."""

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from execwatchd.ctl.ports import Entry, integer
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 
 WINDOW = 40  # intervals that are kept
 LIMIT = 10_000  # keys that are kept: any user can make up names of commands
 _COMM, _UNIT = 15, 255  # bytes of a name that are kept: with --any-sender it may have any length
 
-_EXEC, _FAILED, _LOST = (kind.value.encode() for kind in (Kind.EXEC, Kind.EXEC_FAILED, Kind.EVENTS_LOST))
+_EXEC, _FAILED, _LOST = (
+    kind.value.encode() for kind in (MessageId.EXEC, MessageId.EXEC_FAILED, MessageId.EVENTS_LOST)
+)
 
 
 class Key(NamedTuple):
@@ -104,7 +106,7 @@ class ExecCounts:
         if kind not in (_EXEC, _FAILED):
             if kind == _LOST:
                 self.lost += _number(entry, "EXECWATCH_LOST") or 0
-            self.suppressed += _number(entry, "EXECWATCH_HELD_BACK") or 0
+            self.suppressed += _number(entry, "EXECWATCH_SUPPRESSED") or 0
             return
         failed = kind == _FAILED
         key = _key(entry, failed=failed)

@@ -12,7 +12,7 @@ from execwatchd.ctl.journal.events import SUPPRESSED
 from execwatchd.ctl.ports import Clause, Journal, Query, Source
 from execwatchd.ctl.users import uid_of
 from execwatchd.shared.errors import EXIT_USAGE, Failure
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 
 USER = "execwatchd"
 _FOLLOWED_LINES = 10  # as journalctl -f
@@ -48,7 +48,7 @@ def source(options: Namespace) -> Source:
 
 def everything(options: Namespace) -> tuple[Clause, ...]:
     """All execs, and all entries that stand for execs without one."""
-    kinds = Kind.EXEC, Kind.EXEC_FAILED, Kind.EVENTS_LOST, *SUPPRESSED
+    kinds = MessageId.EXEC, MessageId.EXEC_FAILED, MessageId.EVENTS_LOST, *SUPPRESSED
     return (*sender(options.any_sender, options.directory), tuple(map(_is, kinds)))
 
 
@@ -75,12 +75,12 @@ def _our_user() -> tuple[bytes, ...]:
 
 
 def _kinds(options: Namespace) -> Iterator[Clause]:
-    shown = [Kind.EXEC, Kind.EXEC_FAILED] if options.slow is None else []
+    shown = [MessageId.EXEC, MessageId.EXEC_FAILED] if options.slow is None else []
     # an end has a command line only if its exec is looked up
-    shown += [Kind.EXITED] if options.output != "argv" or needs_execs(options) else []
+    shown += [MessageId.EXITED] if options.output != "argv" or needs_execs(options) else []
     yield (*map(_is, shown), *_missing(options))
     if options.failed:
-        yield (_is(Kind.EXEC_FAILED), *_BAD_ENDS, *_missing(options))
+        yield (_is(MessageId.EXEC_FAILED), *_BAD_ENDS, *_missing(options))
 
 
 def needs_execs(options: Namespace) -> bool:
@@ -90,11 +90,11 @@ def needs_execs(options: Namespace) -> bool:
 
 def _missing(options: Namespace) -> Clause:
     """Missing execs are shown whatever the filter is: they might have matched."""
-    missing = (Kind.EVENTS_LOST, *SUPPRESSED)
+    missing = (MessageId.EVENTS_LOST, *SUPPRESSED)
     return () if options.tree or options.output == "argv" else tuple(map(_is, missing))
 
 
-def _is(kind: Kind) -> bytes:
+def _is(kind: MessageId) -> bytes:
     return b"MESSAGE_ID=" + kind.value.encode()
 
 

@@ -157,7 +157,7 @@ def as_json(view: View, since: int, until: int) -> dict[str, Any]:
         "execs": counts.total.execs,
         "failed": counts.total.failed,
         "lost": counts.lost,
-        "held_back": counts.suppressed,
+        "suppressed": counts.suppressed,
         "groups": [
             {
                 **_names(group.key, view.by),
