@@ -25,7 +25,7 @@ static __always_inline u64 append_argv(struct cursor *cursor, struct task_struct
 }
 
 static __always_inline int record_exec(struct bpf_raw_tracepoint_args *ctx, struct counters *counts,
-                                    struct scratch *scratch)
+                                       struct scratch *scratch)
 {
   struct task_struct *task = current_task();
   struct linux_binprm *bprm = (void *)ctx->args[2];

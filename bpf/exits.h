@@ -32,10 +32,8 @@ static __always_inline u64 append_exec_id(struct cursor *cursor, struct exec_id 
 }
 
 /* What the parent gets from wait(2); see wait_task_zombie() of the kernel. */
-static __always_inline s32 status_of(struct task_struct *task)
+static __always_inline s32 status_of(struct task_struct *task, struct signal_struct *signal)
 {
-  struct signal_struct *signal = GET(task, signal);
-
   if (GET(signal, flags) & GROUP_EXIT)
     return GET(signal, group_exit_code);
   return GET(GET(task, group_leader), exit_code);
@@ -53,9 +51,9 @@ static __always_inline u64 pages(struct mm_struct *mm, u32 kind)
 }
 
 #ifdef KERNEL_HAS_PEAK_RSS_KB
-static __always_inline u64 maxrss_of(struct task_struct *task)
+static __always_inline u64 maxrss_of(struct signal_struct *signal)
 {
-  return GET(GET(task, signal), maxrss);
+  return GET(signal, maxrss);
 }
 
 /*
@@ -63,13 +61,13 @@ static __always_inline u64 maxrss_of(struct task_struct *task)
  * counts only if it grew since. Else the memory itself has the number; it is still there at this tracepoint
  * since Linux 6.16.
  */
-static __always_inline u64 peak_of(struct task_struct *task, u64 before)
+static __always_inline u64 peak_of(struct task_struct *task, struct signal_struct *signal, u64 before)
 {
-  u64 peak = maxrss_of(task);
-  struct mm_struct *mm = GET(task, mm);
+  u64 peak = maxrss_of(signal);
 
   if (peak > before)
     return peak;
+  struct mm_struct *mm = GET(task, mm);
   if (!mm)
     return 0;
   u64 now = pages(mm, 0) + pages(mm, 1) + pages(mm, 3); /* MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES */
@@ -77,12 +75,12 @@ static __always_inline u64 peak_of(struct task_struct *task, u64 before)
   return now > peak ? now : peak;
 }
 #else
-static __always_inline u64 maxrss_of(struct task_struct *task)
+static __always_inline u64 maxrss_of(struct signal_struct *signal)
 {
   return 0;
 }
 
-static __always_inline u64 peak_of(struct task_struct *task, u64 before)
+static __always_inline u64 peak_of(struct task_struct *task, struct signal_struct *signal, u64 before)
 {
   return 0;
 }
@@ -103,7 +101,7 @@ static __always_inline void await_end(struct counters *counts, struct record *re
                                       struct task_struct *task)
 {
   struct running process = {
-    .id = *id, .exec_time = record->timestamp, .maxrss = maxrss_of(task), .uid = record->uid};
+    .id = *id, .exec_time = record->timestamp, .maxrss = maxrss_of(GET(task, signal)), .uid = record->uid};
   u32 pid = record->pid;
   struct running *former = running.lookup(&pid);
 
@@ -118,8 +116,11 @@ static __always_inline void put_end(struct counters *counts, struct exit_scratch
 {
   struct record *record = &scratch->record;
   struct cursor cursor = {.record = record};
-  struct end end = {
-    .exec_time = process->exec_time, .peak = peak_of(task, process->maxrss), .status = status_of(task)};
+  struct signal_struct *signal = GET(task, signal);
+  struct end end = {.exec_time = process->exec_time};
+
+  end.peak = peak_of(task, signal, process->maxrss);
+  end.status = status_of(task, signal);
 
   record->flags = HAS_COMM;
   record->result = 0;

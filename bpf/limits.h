@@ -54,7 +54,7 @@ static __always_inline struct bucket *bucket_of(u32 uid, u64 now)
  * takes its token, so the next ones wait longer. The count of suppressed execs is exact.
  */
 static __always_inline bool is_suppressed(struct counters *counts, struct rule *rule, u32 uid,
-                                         struct task_struct *task)
+                                          struct task_struct *task)
 {
   u32 owner = charged(uid, task);
   if (owner != uid)
