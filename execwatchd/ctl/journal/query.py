@@ -63,11 +63,11 @@ def sender(anyone: bool, directory: str | None) -> list[Clause]:
         return [(name,)]
     trusted: tuple[bytes, ...] = (b"_SYSTEMD_UNIT=execwatchd.service",)
     if directory is None:
-        trusted += _our_user()
+        trusted += _by_user()
     return [(name,), trusted]
 
 
-def _our_user() -> tuple[bytes, ...]:
+def _by_user() -> tuple[bytes, ...]:
     try:
         return (b"_UID=%d" % pwd.getpwnam(USER).pw_uid,)
     except KeyError:
