@@ -49,7 +49,7 @@ ATTEMPTS = {
 # What unit-view.conf costs: files and processes of UID 0 are then its own.
 ROOT_MAY = {"read the shadow file", "see another user's process"}
 
-# What the unit allows until the daemon lays its filter on itself.
+# What the unit allows until the daemon installs its filter.
 EXECS = {
     "execute a program": "subprocess.run(['/usr/bin/true'], check=True)",
     "execute a copy of a program from memory": "execute_from_memory()",
@@ -139,6 +139,6 @@ def test_nothing_is_executed_after_the_start(answers: dict[str, str], attempt: s
     assert answers[attempt] == str(errno.EPERM)
 
 
-def test_the_daemon_has_laid_the_filter_on_itself(answers: dict[str, str]) -> None:
+def test_the_daemon_has_installed_the_filter(answers: dict[str, str]) -> None:
     assert int(answers["filters"]) > 1  # the unit has its own
     assert answers["filters of the daemon"] == answers["filters"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""After the filter is laid nothing is executed, and all else works."""
+"""With the filter nothing is executed, and all else works."""
 
 import ctypes
 import errno
