@@ -35,6 +35,11 @@ class Options:
         return flags + [f"-DANCESTORS={self.ancestors}"] * bool(self.ancestors)
 
 
+def plain(options: Options) -> Options:
+    """Without any option, and with a ring that isn't larger than the default one."""
+    return Options(min(options.ring_size, default_ring_size()))
+
+
 def default_ring_size() -> int:
     """1 MiB for each CPU, at least 4 and at most 128 MiB, as a power of two."""
     wanted = min(max(libbpf.possible_cpus(), 4), 128)

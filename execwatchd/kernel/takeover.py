@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from execwatchd.kernel import layout
@@ -13,7 +14,7 @@ from execwatchd.kernel.descriptor_store import Store
 from execwatchd.kernel.digest import digest
 from execwatchd.kernel.generation import RUNNING, Generation, by_number, check, share
 from execwatchd.kernel.ledger import Page
-from execwatchd.kernel.options import Options
+from execwatchd.kernel.options import Options, plain
 from execwatchd.shared.counters import Counters
 from execwatchd.shared.errors import Failure
 from execwatchd.shared.message_ids import MessageId, log_fields
@@ -56,9 +57,10 @@ class Generations:
                 return
         except Failure as failure:
             if not is_attached:
-                raise
+                self._load_plain(usable, sources, fill, failure)
+                return
             log.error("%s; the program of before goes on", failure)  # noqa: TRY400  its text is the whole story
-            self.older_program = str(failure)
+            self.options, self.left_out, self.older_program = options, {}, str(failure)
             self._take_over(usable, fill)
             return
         self._take_over(usable, fill)
@@ -161,6 +163,24 @@ class Generations:
             )  # fmt: skip
         else:
             log.info("attached: %s", attached, extra=log_fields(MessageId.ATTACHED))
+
+    def _load_plain(
+        self,
+        former: list[Generation],
+        sources: Path,
+        fill: Callable[[Generation], None],
+        failure: Failure,
+    ) -> None:
+        """Without all options, as the program with them didn't load: no program would record nothing.
+
+        Raises `failure` if there are none.
+        """
+        wanted, self.options = self.options, plain(self.options)
+        left_out = [name for name, value in asdict(self.options).items() if getattr(wanted, name) != value]
+        if not left_out:
+            raise failure
+        self._load(former, sources, self.options, fill)
+        self.left_out = {**self.left_out, **dict.fromkeys(left_out, str(failure))}
 
     def _retire(self) -> None:
         for old in self.former:

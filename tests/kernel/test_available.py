@@ -14,6 +14,7 @@ from execwatchd.kernel.available import available
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.options import MIB, Options
 from execwatchd.kernel.takeover import Generations
+from execwatchd.shared.errors import Failure
 from execwatchd.shared.rules import Action
 from tests.fakes.rules import rule
 
@@ -122,3 +123,40 @@ def test_what_is_left_out_is_so_again_at_a_take_over(
     assert second.left_out.keys() == {"failures"}
     assert second.older_program == ""
     assert any(line.startswith("took over the attached program: ") for line in caplog.messages)
+
+
+@pytest.mark.usefixtures("without_drop_in")
+def test_a_program_that_does_not_load_with_its_options_is_loaded_without_them(
+    started: Callable[[dict[str, int]], Generations], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Generation.load
+
+    def refuse(number: int, sources: Path, options: Options, *rest: Any) -> Generation:
+        if options.cwd:
+            raise Failure("the kernel refused the program on_exec")
+        return load(number, sources, options, *rest)
+
+    monkeypatch.setattr(Generation, "load", refuse)
+    first = started({})
+    assert first.options == PLAIN
+    assert first.left_out["cwd"] == "the kernel refused the program on_exec"
+    assert "failures.conf" in first.left_out["failures"]
+    second = started({f"1.{name}": fd for name, fd in first.current.fds.items()})
+    assert second.current.number == 1
+    assert second.older_program == "the kernel refused the program on_exec"
+    assert second.left_out == {}
+
+
+@pytest.mark.usefixtures("without_drop_in")
+def test_without_options_a_program_that_does_not_load_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def refuse(_number: int, _sources: Path, options: Options, *_rest: Any) -> Generation:
+        tried.append(options)
+        raise Failure("not permitted")
+
+    monkeypatch.setattr(Generation, "load", refuse)
+    for options in (PLAIN, replace(PLAIN, failures=True), replace(PLAIN, cwd=True)):
+        with pytest.raises(Failure, match="not permitted"):
+            Generations(Manager()).start({}, c_source.directory(), options, _fill)
+    assert tried == [PLAIN, PLAIN, replace(PLAIN, cwd=True), PLAIN]

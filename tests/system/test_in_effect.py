@@ -83,6 +83,15 @@ def test_a_broken_file_leaves_the_last_good_configuration_at_each_start(watching
     check_shown(watching)
 
 
+def test_a_broken_file_at_a_reload_fails_it_and_is_shown(watching: Box) -> None:
+    drop_in(watching, "z", "ring_size = 5")
+    assert watching.systemctl("reload", UNIT, check=False).returncode == 1
+    check_shown(watching, OLDER)
+    drop_in(watching, "z", "")
+    watching.systemctl("reload", UNIT)
+    check_shown(watching)
+
+
 def test_a_first_start_with_a_broken_file_ends_with_78(boot: Boot) -> None:
     box = boot(f"{ONLY_STORM}echo 'ring_size = 5' >$R{DROP_INS}/z.toml\n")
     assert box.systemctl("start", UNIT, check=False).returncode == 1

@@ -82,7 +82,7 @@ def _shown(name: str, value: str, width: int | None) -> list[str]:
     if name != "Health":
         return [cut(start + value, width or 2**16)]
     room = max(width or 2**16, len(start) + 20) - len(start)
-    rows = [row for problem in value.splitlines() for row in wrap(problem, room)]
+    rows = [row for problem in value.splitlines() for row in wrap(problem, room, break_on_hyphens=False)]
     return [(" " * len(start) if number else start) + row for number, row in enumerate(rows)]
 
 
