@@ -57,12 +57,11 @@ def introduction(r: Record) -> bytes:
 def remark(r: Record) -> bytes:
     """What a reader must know about the command line, as a shell comment behind it."""
     missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
-    remarks = [f" # cut, {missing}"] if r.flags & _CUT_ARGV else []
-    if has_right_to_left((string(r.comm) + (r.argv or r.filename)).decode(errors="replace")):
-        remarks.append(" # right-to-left")  # a terminal may show the line in another order
-    if r.result:
-        remarks.append(f" # {_errno_name(r.result)}")
-    return "".join(remarks).encode()
+    text = f" # cut, {missing}" if r.flags & _CUT_ARGV else ""
+    shown = r.comm + (r.argv or r.filename)
+    if not shown.isascii() and has_right_to_left(shown.decode(errors="replace")):
+        text += " # right-to-left"  # a terminal may show the line in another order
+    return (f"{text} # {_errno_name(r.result)}" if r.result else text).encode()
 
 
 def encode(r: Record) -> bytes:
