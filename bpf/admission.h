@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which execs are recorded, the successful and the failed ones; every one of them is counted. */
+/* Counts every exec, successful or failed, and decides which are recorded. */
 
-/* The rule for an exec that is to be recorded, in this memory; NULL if it isn't. */
-static __always_inline struct user *admitted(struct counters *counts, void *scratch, u32 uid,
+/* The rule of an exec that is to be recorded, else NULL. `scratch`: the memory for its record. */
+static __always_inline struct rule *admitted(struct counters *counts, void *scratch, u32 uid,
                                              struct task_struct *task)
 {
-  struct user *user = user_of(uid);
+  struct rule *rule = rule_of(uid);
 
   COUNT(counts, seen);
-  if (!user || !scratch) { /* cannot be: they are arrays */
+  if (!rule || !scratch) { /* cannot be: they are arrays */
     COUNT(counts, lost);
     return NULL;
   }
-  if (!is_left_out(user, task) && !is_held_back(counts, user, uid, task))
-    return user;
+  if (!is_ignored(rule, task) && !is_suppressed(counts, rule, uid, task))
+    return rule;
   COUNT(counts, ignored);
   forget_caller(task);
   return NULL;

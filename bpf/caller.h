@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The caller's comm, from task_rename to sched_process_exec. It is kept by task pointer, not by thread id: a
- * thread that isn't the leader changes its id when it execs.
+ * The caller's comm, kept from task_rename to sched_process_exec. The key is the task pointer: a thread id
+ * would not do, since a thread that isn't the leader gets the leader's when it execs.
  *
- * A hash map costs a microsecond here. So each task has a slot of an array, and only a task that finds its slot
- * taken goes to the hash map. Two tasks that write one slot in the same nanoseconds leave a wrong check: then the
- * record has no comm rather than another task's.
+ * A hash map costs a microsecond here. So each task has a slot of an array, and a task that finds its slot
+ * taken goes to map `spilled_callers`. If two tasks write a slot in the same nanoseconds, the check doesn't
+ * match, and the record has no comm rather than another task's.
  */
 struct caller {
   u64 task;
@@ -14,7 +14,7 @@ struct caller {
 };
 
 BPF_ARRAY(callers, struct caller, MAX_CALLERS);
-BPF_TABLE("lru_hash", u64, struct caller, more_callers, MAX_CALLERS);
+BPF_TABLE("lru_hash", u64, struct caller, spilled_callers, MAX_CALLERS);
 
 static __always_inline struct caller *slot_of(u64 task)
 {
@@ -45,7 +45,7 @@ int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
   if (slot && (!slot->task || slot->task == key))
     *slot = caller;
   else
-    more_callers.update(&key, &caller);
+    spilled_callers.update(&key, &caller);
   return 0;
 }
 
@@ -56,7 +56,7 @@ static __always_inline void put_caller(struct record *record, struct task_struct
   struct caller *slot = slot_of(key), *caller = slot;
 
   if (!slot || slot->task != key)
-    caller = more_callers.lookup(&key);
+    caller = spilled_callers.lookup(&key);
   if (!caller)
     return;
   if (caller->check == check_of(caller)) {
@@ -66,7 +66,7 @@ static __always_inline void put_caller(struct record *record, struct task_struct
   if (caller == slot)
     slot->task = 0;
   else
-    more_callers.delete(&key);
+    spilled_callers.delete(&key);
 }
 
 static __always_inline void forget_caller(struct task_struct *task)
@@ -79,7 +79,7 @@ static __always_inline void forget_caller(struct task_struct *task)
   if (slot->task == key)
     slot->task = 0;
   else
-    more_callers.delete(&key);
+    spilled_callers.delete(&key);
 }
 
 static __always_inline bool has_caller(struct task_struct *task)
@@ -87,5 +87,5 @@ static __always_inline bool has_caller(struct task_struct *task)
   u64 key = (u64)task;
   struct caller *slot = slot_of(key);
 
-  return slot && slot->task && (slot->task == key || more_callers.lookup(&key));
+  return slot && slot->task && (slot->task == key || spilled_callers.lookup(&key));
 }

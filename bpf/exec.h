@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Successful execs. */
 
-/* By CPU: a per-CPU map's value may not exceed 32 KiB, and one program runs once on a CPU at a time. */
+/* By CPU, as a program runs once on a CPU at a time. A per-CPU map can't have values of more than 32 KiB. */
 BPF_ARRAY(exec_scratch, struct scratch, CPUS);
-BPF_ARRAY(again_scratch, struct scratch, CPUS);
+BPF_ARRAY(retry_scratch, struct scratch, CPUS);
 
-/* what the new image got as its arguments, as /proc/PID/cmdline shows it */
+/* The arguments, as /proc/PID/cmdline shows them. */
 static __always_inline u64 append_argv(struct cursor *cursor, struct task_struct *task)
 {
   struct mm_struct *mm = GET(task, mm);
@@ -19,25 +19,25 @@ static __always_inline u64 append_argv(struct cursor *cursor, struct task_struct
   }
   if (!bpf_probe_read_user(place(cursor), length, (void *)start))
     return added(cursor, length);
-  /* The kernel wrote it a moment ago, but reclaim may have been faster. */
+  /* The kernel wrote them a moment ago, but they may have been swapped out since. */
   cursor->record->flags |= TRUNCATED_ARGV;
   return 0;
 }
 
-static __always_inline int see_exec(struct bpf_raw_tracepoint_args *ctx, struct counters *counts,
-                                    struct scratch *scratch)
+static __always_inline int record_exec(struct bpf_raw_tracepoint_args *ctx, struct counters *counts,
+                                       struct scratch *scratch)
 {
   struct task_struct *task = current_task();
   struct linux_binprm *bprm = (void *)ctx->args[2];
   u32 uid = bpf_get_current_uid_gid();
-  struct user *user = admitted(counts, scratch, uid, task);
+  struct rule *rule = admitted(counts, scratch, uid, task);
 
-  if (!user)
+  if (!rule)
     return 0;
   struct record *record = &scratch->record;
   record->flags = 0;
   record->result = 0;
-  __builtin_memcpy(record->message, user->message, MESSAGE_SIZE);
+  __builtin_memcpy(record->message, rule->message, MESSAGE_SIZE);
   put_process(record, task, uid);
   GET_ARRAY(record->new_comm, task, comm);
   __builtin_memset(record->comm, 0, COMM_SIZE);
@@ -65,20 +65,21 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
   int cpu = bpf_get_smp_processor_id();
   struct counters *counts = this_cpus_counters();
 
-  return counts ? see_exec(ctx, counts, exec_scratch.lookup(&cpu)) : 0;
+  return counts ? record_exec(ctx, counts, exec_scratch.lookup(&cpu)) : 0;
 }
 
 /*
- * Runs after it, at the same tracepoint. Where the kernel may preempt a program, another exec on its CPU finds
- * on_exec running and goes on without it; then the caller is still there as on_task_rename left it.
+ * Runs after on_exec, at the same tracepoint. Where the kernel may preempt a program, it skips on_exec for
+ * an exec on a CPU where on_exec is still running. Such an exec shows by its caller, which on_exec would
+ * have taken.
  */
-int on_exec_again(struct bpf_raw_tracepoint_args *ctx)
+int on_exec_retry(struct bpf_raw_tracepoint_args *ctx)
 {
   int cpu = bpf_get_smp_processor_id();
   struct counters *counts = this_cpus_counters();
 
   if (!counts || !has_caller(current_task()))
     return 0;
-  COUNT(counts, again);
-  return see_exec(ctx, counts, again_scratch.lookup(&cpu));
+  COUNT(counts, retried);
+  return record_exec(ctx, counts, retry_scratch.lookup(&cpu));
 }

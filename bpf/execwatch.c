@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every exec as one record in ring buffer `output`, with the message that map `config` has for its UID.
+ * Sends a record of every exec to ring buffer `output`, with the message of the rule for its UID.
  *
- * Compiled by BCC without kernel headers, as one text that the loader puts together from the files below.
- * vmlinux.h is generated from the running kernel's BTF (execwatchd/kernel/header.py); it defines KERNEL_HAS_…
- * for what not every kernel has. Options: ARGV_BYTES, RING_PAGES, CPUS, FAILURES, CWD, ANCESTORS, INTERACTIVE,
- * EXITS.
+ * BCC compiles it without kernel headers, as one text that the loader puts together from these files.
+ * vmlinux.h is generated from the running kernel's BTF (execwatchd/kernel/header.py); it defines
+ * KERNEL_HAS_… for what not every kernel has. Options: ARGV_BYTES, RING_PAGES, CPUS, FAILURES, CWD,
+ * ANCESTORS, INTERACTIVE, EXITS.
  */
 #include "execwatch.h"
 #include "vmlinux.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The whole contract between the kernel side and user space; execwatchd/kernel/layout.py mirrors it and a
- * test compares both. Sizes are bytes. Integers are in host order, structures have no implicit padding.
+ * The contract between the program and user space. execwatchd/kernel/layout.py mirrors it, and a test
+ * compares both. Sizes are bytes. Integers are in host order, structures have no implicit padding.
  */
 #ifndef EXECWATCH_H
 #define EXECWATCH_H
@@ -9,76 +9,84 @@
 #define COMM_SIZE 16          /* TASK_COMM_LEN */
 #define MESSAGE_SIZE 64       /* 63 bytes and their NUL */
 #define TTY_SIZE 64           /* tty_struct.name */
-#define FILENAME_SIZE 4128    /* PATH_MAX behind "/dev/fd/N/", which execveat() puts in front */
+#define FILENAME_SIZE 4128    /* PATH_MAX, and "/dev/fd/N/", which execveat() puts in front */
 #define INTERP_SIZE 2048      /* a #! line has 256, a binfmt_misc registration 1,920 */
-#define NAME_SIZE 256         /* NAME_MAX and its NUL: one component of a path */
+#define NAME_SIZE 256         /* NAME_MAX and its NUL: a component of a path */
 #define PATH_AREA 4096        /* all components of a cgroup or of a working directory; a power of two */
 #define MAX_DEPTH 64          /* components */
 #define MAX_ANCESTORS 8
-#define MAX_USERS 10240       /* UIDs with a message or an action of their own */
-#define MAX_BUCKETS 4096      /* UIDs with a limit that execute, in each of two maps; those beyond share one */
-#define FIRST_SUBORDINATE 65536 /* UIDs from here on are given away in ranges, as /etc/subuid has them */
-#define MAX_NAMESPACES 33     /* user namespaces in each other, below the initial one: the kernel's own limit */
-#define MAX_CALLERS 8192      /* execs between two of their hooks; a power of two */
-#define MAX_RUNNING 32768     /* processes whose end is awaited */
-#define MAX_FAILED_ARGS 64    /* arguments read of an exec that failed */
+#define MAX_USERS 10240       /* UIDs with a rule of their own */
+#define MAX_BUCKETS 4096      /* in each of two maps; UIDs beyond that share a bucket */
+#define FIRST_SUBORDINATE 65536 /* UIDs from here on are given away in ranges: /etc/subuid */
+#define MAX_NAMESPACES 33     /* user namespaces in each other: the kernel's own limit */
+#define MAX_CALLERS 8192      /* execs between task_rename and sched_process_exec; a power of two */
+#define MAX_RUNNING 32768     /* processes whose exit is awaited */
+#define MAX_FAILED_ARGS 64    /* arguments that are read of a failed exec */
 
 enum action { ACTION_RECORD, ACTION_IGNORE };
 
-/* map `config` (hash, by UID) and map `defaults` (array of one): what an exec by this UID gets */
-struct user {
+/* Map `config` (hash, by UID), and map `defaults` (array of one) for all other UIDs. */
+struct rule {
   char message[MESSAGE_SIZE]; /* UTF-8, NUL-padded */
   __u32 action;
-  __u32 limit; /* execs a second; 0: none */
+  __u32 limit; /* execs a second; 0: no limit */
 };
 
-/* map `counters` (per-CPU array of one): at rest, seen = ignored + lost + records that left the ring. New
- * members go to the end: a newer daemon reads this of an older one. */
+/*
+ * Map `counters` (per-CPU array of one). At rest, seen = ignored + lost + records that left the ring. New
+ * members go to the end, since a daemon also reads the counters of an older version's program.
+ */
 struct counters {
   __u64 seen;
   __u64 ignored;
   __u64 lost;
-  __u64 held_back; /* by a limit; part of ignored */
-  __u64 unended;   /* ends that could not be awaited, or were not noticed; part of seen and of lost */
-  __u64 again;     /* execs that on_exec didn't run for, but on_exec_again did */
+  __u64 suppressed; /* by a rate limit; part of ignored */
+  __u64 unended;    /* exits that could not be awaited, or were skipped; part of seen and of lost */
+  __u64 retried;    /* execs that on_exec was skipped for and on_exec_retry saw */
 };
 
-/* map `buckets` (hash, by UID) and map `more_buckets` (the same from FIRST_SUBORDINATE on, and NO_ID for what
- * all others share): a token bucket for one second of execs */
+/*
+ * A token bucket for one second of execs. Map `buckets` (hash, by UID) has those of UIDs below
+ * FIRST_SUBORDINATE; map `subuid_buckets` (hash, by UID) has the others', and under NO_ID the one that is
+ * shared.
+ */
 struct bucket {
-  __u64 full_at;   /* CLOCK_MONOTONIC, ns: when all of its tokens will be back */
-  __u64 held_back; /* execs that found none */
-  __u64 created;   /* CLOCK_MONOTONIC, ns: tells it from an earlier one of this UID */
-  __u32 limit;     /* that the last of them exceeded */
+  __u64 full_at;    /* CLOCK_MONOTONIC, ns: when all of its tokens will be back */
+  __u64 suppressed; /* execs that found no token */
+  __u64 created;    /* CLOCK_MONOTONIC, ns: tells it from an earlier bucket of this UID */
+  __u32 limit;      /* that the last suppressed exec exceeded */
   __u32 unused;
 };
 
-/* map `told` (hash, by UID, never touched by a program): what the journal knows of a bucket. An entry is put
- * in hand, with its count, before it is sent, so that after a kill the very same one is sent again. */
-enum storm { STORM_BEGAN = 1, STORM_GOES_ON, STORM_ENDED };
+/*
+ * Map `reports` (hash, by UID, never touched by a program): what was reported in the journal of a bucket's
+ * suppressed execs. An entry is written down here, as a draft, before it is sent: after a kill the same
+ * entry is sent again.
+ */
+enum storm { STORM_STARTED = 1, STORM_CONTINUES, STORM_ENDED };
 
-struct told {
-  __u64 created; /* of the bucket that `told` counts of */
-  __u64 told;    /* of its held_back; the entry in hand included */
-  __u64 carried; /* to be told besides: of predecessors of another layout */
-  __u64 storm;   /* told of this storm */
-  __u64 in_hand; /* how many the entry in hand tells of */
-  __u64 at;      /* CLOCK_MONOTONIC, ns: of that entry; 0: none is in hand */
-  __u32 kind;    /* enum storm: of that entry */
+struct report {
+  __u64 created;     /* of the bucket that `reported` counts from */
+  __u64 reported;    /* of its suppressed execs; the draft's included */
+  __u64 carried;     /* still to be reported: from predecessors of another layout */
+  __u64 storm_total; /* reported of this storm */
+  __u64 draft;       /* how many execs the draft reports */
+  __u64 draft_at;    /* CLOCK_MONOTONIC, ns: when it was written; 0: there is no draft */
+  __u32 draft_kind;  /* enum storm */
   __u32 limit;
-  __u32 active; /* between a storm's begin and its end */
+  __u32 active; /* between the first and the last entry of a storm */
   __u32 unused;
 };
 
 /* record.flags */
-#define HAS_COMM 1         /* comm is the caller's; not set: the rename was not seen */
+#define HAS_COMM 1         /* comm is the caller's; not set: on_task_rename was skipped */
 #define TRUNCATED_FILENAME 2
 #define TRUNCATED_ARGV 4
 #define TRUNCATED_CGROUP 8
 #define TRUNCATED_CWD 16
-#define CGROUP_OUTSIDE 32  /* not below the daemon's own cgroup namespace: the path is the kernel's */
-#define CWD_UNREACHABLE 64 /* not below the process's own root */
-#define HAS_CGROUP 128     /* no components: the root */
+#define CGROUP_OUTSIDE 32  /* not below the root of the daemon's cgroup namespace: the path is the kernel's */
+#define CWD_UNREACHABLE 64 /* not below the root directory of the process */
+#define HAS_CGROUP 128     /* without components it is the root */
 #define HAS_CWD 256
 
 struct ancestor {
@@ -86,43 +94,58 @@ struct ancestor {
   char comm[COMM_SIZE];
 };
 
-/* what names an exec on a boot, whichever program saw it: of a process, identified by pid and start, the n-th */
+/*
+ * With the pid it identifies an exec on this boot, whichever program saw it: pid and start identify the
+ * process, execs is the number of the exec in it.
+ */
 struct exec_id {
   __u64 start; /* CLOCK_BOOTTIME, ns */
-  __u64 execs; /* task_struct.self_exec_id: a child begins with its parent's */
+  __u64 execs; /* task_struct.self_exec_id: a child starts with its parent's */
 };
 
-/* map `running` (hash, by pid): recorded processes whose end is still to come */
+/* Map `running` (hash, by pid): processes with a recorded exec whose exit is awaited. */
 struct running {
   struct exec_id id; /* of the exec recorded last */
-  __u64 began;       /* its record.timestamp */
-  __u64 maxrss;      /* pages: what the kernel has as the process's peak from before that exec */
-  __u32 uid;         /* its record.uid */
+  __u64 exec_time;   /* record.timestamp of that exec */
+  __u64 maxrss;      /* pages: the peak that the kernel had for the process at that exec */
+  __u32 uid;         /* record.uid of that exec */
   __u32 unused;
 };
 
 struct end {
-  __u64 began;  /* record.timestamp of the exec */
-  __u64 peak;   /* pages that were resident at once since the exec; 0: not known */
-  __s32 status; /* as wait(2) has it */
+  __u64 exec_time; /* record.timestamp of the exec */
+  __u64 peak;      /* most resident pages since the exec; 0: unknown */
+  __s32 status;    /* as wait(2) has it */
   __u32 unused;
 };
 
-#define NO_ID 0xffffffff /* loginuid, session: not set, or the kernel has none */
+#define NO_ID 0xffffffff /* loginuid, session: not set, or the kernel has no such thing */
 
-/* one record of ring buffer `output`; `data` holds, one after the other and without padding:
- * filename (with its NUL), interp (likewise, or nothing), cgroup and cwd (components from the leaf up, each with
- * its NUL; argv, each argument ended by NUL, is between them), ancestors (struct ancestor, the parent first),
- * exec_id (struct exec_id, or nothing), end (struct end, or nothing). One that has an end is of the process's
- * end: its uid is the exec's, all else is of that moment, and its comm is the process's.
+/*
+ * A record of ring buffer `output`. `data` has these parts, without padding, each as long as its member
+ * …_len:
  *
- * Most execs have much in common with others, and user space puts that together once. So it is in two places:
- * what is before `timestamp`, and the first three of `data`. Strings are padded with NULs, else it would differ. */
+ *   filename   with its NUL
+ *   interp     with its NUL, or empty
+ *   cgroup     components of the path from the leaf up, each with its NUL
+ *   argv       arguments, each with its NUL
+ *   cwd        components, as of the cgroup
+ *   ancestors  struct ancestor, the parent first
+ *   exec_id    struct exec_id, or empty
+ *   end        struct end, or empty
+ *
+ * A record with an end is that of a process's exit: uid is the exec's, comm is the process's, and all else
+ * is as it was at the exit.
+ *
+ * Most execs have much in common with earlier ones, and user space formats that only once. It is therefore
+ * in two places: before `timestamp`, and in the first three parts of `data`. Equal values must be equal
+ * bytes, so strings are padded with NULs.
+ */
 struct record {
   char message[MESSAGE_SIZE];
   char tty[TTY_SIZE];
-  char comm[COMM_SIZE];     /* the caller's, before */
-  char new_comm[COMM_SIZE]; /* after */
+  char comm[COMM_SIZE];     /* the caller's */
+  char new_comm[COMM_SIZE]; /* after the exec */
   char parent_comm[COMM_SIZE];
   __u32 flags;
   __s32 result; /* 0, or the negative errno */
@@ -131,7 +154,7 @@ struct record {
   __u32 gid;
   __u32 loginuid;
   __u32 session;
-  __u32 pidns; /* inode numbers, as in /proc/PID/ns; 0: not known */
+  __u32 pidns; /* inode numbers, as in /proc/PID/ns; 0: unknown */
   __u32 mntns;
   __u32 filename_len;
   __u32 interp_len;
@@ -142,7 +165,7 @@ struct record {
   __u32 ancestors_len;
   __u32 exec_id_len;
   __u32 end_len;
-  __u32 pid; /* thread group id, as the initial pid namespace has it */
+  __u32 pid; /* thread group id in the initial pid namespace */
   __u32 ppid;
   __u32 nspid; /* pid in its own pid namespace; 0 in the initial one */
   __u32 argc;
@@ -151,30 +174,30 @@ struct record {
 };
 
 /*
- * map `ledger` (array of one, memory-mapped, never touched by a program): the daemon's books, which outlive
- * it. A change fills the page that isn't current, then stores `current`: one aligned store, so that a kill
- * leaves either the old page or the new one, never half of one. New members go to the end: a newer daemon
- * reads this of an older one.
+ * Map `ledger` (array of one, memory-mapped, never touched by a program): the daemon's books, which outlive
+ * it. A change fills the page that isn't current, then stores `current`. That is one aligned store, so a
+ * kill leaves either the old page or the new one. New members go to the end, since a daemon also reads the
+ * books of an older version.
  */
 #define SCHEMA_SIZE 1024
 
 struct ledger_page {
   __u64 forwarded; /* records that the journal accepted */
   __u64 malformed; /* records that could not be decoded; they count as lost */
-  __u64 handled;   /* 1 + the ring's position of the record handled last; 0: none yet */
-  __u64 held;      /* bytes of the record in `held`, which left the ring and is not forwarded yet */
-  __u64 reported;  /* losses that the journal was told of */
-  __u64 seen;      /* what predecessors of another layout counted, all that they lost included */
+  __u64 handled;   /* 1 + the ring's position of the record handled last; 0: none was */
+  __u64 held;      /* bytes of the record in ledger.held, which left the ring and is not forwarded yet */
+  __u64 reported;  /* lost records that were reported in the journal */
+  __u64 seen;      /* these three: counted by predecessors of another layout */
   __u64 ignored;
   __u64 lost;
   __u64 since;   /* CLOCK_REALTIME, us */
-  __u64 settled; /* 0: a predecessor's numbers are still to be added */
+  __u64 settled; /* 0: the predecessors' numbers are still to be added */
 };
 
 struct ledger {
-  __u64 current;            /* which page counts */
+  __u64 current;            /* the page that is valid: 0 or 1 */
   char digest[64];          /* of program and options, hexadecimal */
-  char schema[SCHEMA_SIZE]; /* the layout of struct record, so that any later daemon can read this ring */
+  char schema[SCHEMA_SIZE]; /* layout of struct record, so that any later version can read this ring */
   struct ledger_page pages[2];
   char held[];
 };

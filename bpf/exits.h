@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The ends of processes whose exec was recorded. */
+/* Exits of processes whose exec was recorded. */
 #ifdef EXITS
 
-/* The loader may put the map of the program before in its place: then one of the two reports an end, not both. */
+/*
+ * The loader may put the former program's map in its place: then only one of the two programs reports an
+ * exit.
+ */
 BPF_TABLE("hash", u32, struct running, running, MAX_RUNNING);
 
-struct end_scratch {
+struct exit_scratch {
   struct record record;
   char data[PATH_AREA + NAME_SIZE + sizeof(struct exec_id) + sizeof(struct end)];
 };
-/* Not exec_scratch: these programs may interrupt on_exec. */
-BPF_ARRAY(end_scratch, struct end_scratch, CPUS);
-BPF_ARRAY(again_end_scratch, struct end_scratch, CPUS);
+/* exec_scratch would not do: these programs may interrupt on_exec. */
+BPF_ARRAY(exit_scratch, struct exit_scratch, CPUS);
+BPF_ARRAY(retry_exit_scr, struct exit_scratch, CPUS); /* the kernel keeps 15 characters of a name */
 
 #define GROUP_EXIT 4 /* SIGNAL_GROUP_EXIT: signal_struct.flags */
 
@@ -20,7 +23,7 @@ static __always_inline u64 start_of(struct task_struct *task)
   return GET(GET(task, group_leader), start_boottime);
 }
 
-/* The id is given to the caller too, for await_end(). */
+/* `id` gets it too, for await_end(). */
 static __always_inline u64 append_exec_id(struct cursor *cursor, struct exec_id *id, struct task_struct *task)
 {
   id->start = start_of(task);
@@ -28,17 +31,15 @@ static __always_inline u64 append_exec_id(struct cursor *cursor, struct exec_id 
   return APPEND(cursor, *id);
 }
 
-/* What the parent gets from wait(2): wait_task_zombie() of the kernel. */
-static __always_inline s32 status_of(struct task_struct *task)
+/* What the parent gets from wait(2); see wait_task_zombie() of the kernel. */
+static __always_inline s32 status_of(struct task_struct *task, struct signal_struct *signal)
 {
-  struct signal_struct *signal = GET(task, signal);
-
   if (GET(signal, flags) & GROUP_EXIT)
     return GET(signal, group_exit_code);
   return GET(GET(task, group_leader), exit_code);
 }
 
-/* Pages of one kind. Each CPU has a part that is not added to the counter yet, so it may be negative. */
+/* Pages of a kind. The counter may be negative: each CPU has a part that was not added yet. */
 static __always_inline u64 pages(struct mm_struct *mm, u32 kind)
 {
 #ifdef KERNEL_HAS_RSS_STAT
@@ -50,22 +51,23 @@ static __always_inline u64 pages(struct mm_struct *mm, u32 kind)
 }
 
 #ifdef KERNEL_HAS_PEAK_RSS_KB
-static __always_inline u64 maxrss_of(struct task_struct *task)
+static __always_inline u64 maxrss_of(struct signal_struct *signal)
 {
-  return GET(GET(task, signal), maxrss);
+  return GET(signal, maxrss);
 }
 
 /*
- * The kernel keeps one peak for a process, which has that of the program that forked it in it, so it is the
- * exec's only if it grew since. Else the memory tells, where it is still there: since Linux 6.16.
+ * The most pages since the exec. maxrss also covers the image before it, a copy of the parent's, so it
+ * counts only if it grew since. Else the memory itself has the number; it is still there at this tracepoint
+ * since Linux 6.16.
  */
-static __always_inline u64 peak_of(struct task_struct *task, u64 before)
+static __always_inline u64 peak_of(struct task_struct *task, struct signal_struct *signal, u64 before)
 {
-  u64 peak = maxrss_of(task);
-  struct mm_struct *mm = GET(task, mm);
+  u64 peak = maxrss_of(signal);
 
   if (peak > before)
     return peak;
+  struct mm_struct *mm = GET(task, mm);
   if (!mm)
     return 0;
   u64 now = pages(mm, 0) + pages(mm, 1) + pages(mm, 3); /* MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES */
@@ -73,12 +75,12 @@ static __always_inline u64 peak_of(struct task_struct *task, u64 before)
   return now > peak ? now : peak;
 }
 #else
-static __always_inline u64 maxrss_of(struct task_struct *task)
+static __always_inline u64 maxrss_of(struct signal_struct *signal)
 {
   return 0;
 }
 
-static __always_inline u64 peak_of(struct task_struct *task, u64 before)
+static __always_inline u64 peak_of(struct task_struct *task, struct signal_struct *signal, u64 before)
 {
   return 0;
 }
@@ -92,14 +94,14 @@ static __always_inline void count_unended(struct counters *counts)
 }
 
 /*
- * After an exec was recorded. Where an earlier exec of the process is awaited, this one takes its place. An
- * entry of another process under this pid means that its exit was skipped: count it as unended.
+ * Called after an exec was recorded. It replaces an earlier exec of the same process. An entry of another
+ * process under this pid means that its exit was skipped: count it as unended.
  */
 static __always_inline void await_end(struct counters *counts, struct record *record, struct exec_id *id,
                                       struct task_struct *task)
 {
   struct running process = {
-    .id = *id, .began = record->timestamp, .maxrss = maxrss_of(task), .uid = record->uid};
+    .id = *id, .exec_time = record->timestamp, .maxrss = maxrss_of(GET(task, signal)), .uid = record->uid};
   u32 pid = record->pid;
   struct running *former = running.lookup(&pid);
 
@@ -109,13 +111,16 @@ static __always_inline void await_end(struct counters *counts, struct record *re
     count_unended(counts);
 }
 
-static __always_inline void put_end(struct counters *counts, struct end_scratch *scratch,
+static __always_inline void put_end(struct counters *counts, struct exit_scratch *scratch,
                                     struct running *process, struct task_struct *task)
 {
   struct record *record = &scratch->record;
   struct cursor cursor = {.record = record};
-  struct end end = {
-    .began = process->began, .peak = peak_of(task, process->maxrss), .status = status_of(task)};
+  struct signal_struct *signal = GET(task, signal);
+  struct end end = {.exec_time = process->exec_time};
+
+  end.peak = peak_of(task, signal, process->maxrss);
+  end.status = status_of(task, signal);
 
   record->flags = HAS_COMM;
   record->result = 0;
@@ -131,10 +136,11 @@ static __always_inline void put_end(struct counters *counts, struct end_scratch 
 }
 
 /*
- * Runs for every thread that ends. The process has ended with the last of them; several may find themselves
- * the last, and two programs may run here, so whoever removes the process from the map reports its end.
+ * Runs for every thread that exits; the process exits with the last of them. Several threads may find that
+ * they are the last, and two programs may run here, so whichever removes the process from the map reports
+ * its exit.
  */
-static __always_inline int see_end(struct end_scratch *scratch)
+static __always_inline int record_exit(struct exit_scratch *scratch)
 {
   struct task_struct *task = current_task();
   u32 pid = bpf_get_current_pid_tgid() >> 32;
@@ -159,17 +165,17 @@ static __always_inline int see_end(struct end_scratch *scratch)
   return 0;
 }
 
-int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
+int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
   int cpu = bpf_get_smp_processor_id();
-  return see_end(end_scratch.lookup(&cpu));
+  return record_exit(exit_scratch.lookup(&cpu));
 }
 
-/* Runs after it, for what it didn't run for: see on_exec_again. */
-int on_end_again(struct bpf_raw_tracepoint_args *ctx)
+/* Runs after on_exit, for the exits that it was skipped for; see on_exec_retry. */
+int on_exit_retry(struct bpf_raw_tracepoint_args *ctx)
 {
   int cpu = bpf_get_smp_processor_id();
-  return see_end(again_end_scratch.lookup(&cpu));
+  return record_exit(retry_exit_scr.lookup(&cpu));
 }
 
 #else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Execs that failed. Such a one is seen only where the system call returns. Its arguments are the caller's own
- * memory, at the addresses that it entered with.
+ * Failed execs. They are seen only where the system call returns. The arguments are read from the caller's
+ * memory, at the addresses that were given to the system call.
  */
 #ifdef FAILURES
 
@@ -22,12 +22,12 @@ struct sys_exit { /* events/syscalls/sys_exit_execve/format */
   s64 result;
 };
 
-/* by task pointer */
+/* By task pointer. */
 BPF_TABLE("lru_hash", u64, struct attempt, attempts, MAX_CALLERS);
 
 struct failed_scratch {
   struct record record;
-  char data[DATA_SIZE + ARGV_BYTES]; /* one argument more may begin at the last byte of argv */
+  char data[DATA_SIZE + ARGV_BYTES]; /* room for an argument that starts at argv's last byte */
 };
 BPF_ARRAY(failed_scratch, struct failed_scratch, CPUS);
 
@@ -53,12 +53,12 @@ static __always_inline u64 read_user_string(char *to, u32 size, u64 from)
   *to = 0;
   u64 length = bpf_probe_read_user_str(to, size, (void *)from);
   u64 below = length - 1;
-  IN_ONE_REGISTER(below); /* no branch: in a loop, it would be one more each time for the verifier */
-  length += below >> 63; /* kernels before 6.15 say 0 of an empty string, and not 1 */
+  IN_ONE_REGISTER(below); /* no branch, which the verifier would follow in each round of the loop */
+  length += below >> 63; /* before Linux 6.15 the result for an empty string is 0, not 1 */
   return string_length(length, size);
 }
 
-/* The arguments by the caller's own array of pointers, as far as both can be read. */
+/* The arguments, by the caller's array of pointers, as far as both can be read. */
 static __always_inline u64 append_user_argv(struct cursor *cursor, u64 argv)
 {
   char *to = place(cursor);
@@ -75,7 +75,7 @@ static __always_inline u64 append_user_argv(struct cursor *cursor, u64 argv)
       break;
     IN_ONE_REGISTER(used);
     u64 length = 0;
-    if (used < ARGV_BYTES) /* one byte more than is kept: what fits exactly isn't cut */
+    if (used < ARGV_BYTES) /* with a byte more than is kept, to tell what fits exactly from what is cut */
       length = read_user_string(to + used, ARGV_BYTES + 1, argument);
     if (!length) {
       cursor->record->flags |= TRUNCATED_ARGV;
@@ -111,17 +111,17 @@ int exit_execve(struct sys_exit *ctx)
   if (ctx->result >= 0 || !counts)
     return 0;
   struct failed_scratch *scratch = failed_scratch.lookup(&cpu);
-  struct user *user = admitted(counts, scratch, uid, task);
-  if (!user)
+  struct rule *rule = admitted(counts, scratch, uid, task);
+  if (!rule)
     return 0;
   struct record *record = &scratch->record;
   record->flags = HAS_COMM;
   record->result = ctx->result;
-  __builtin_memcpy(record->message, user->message, MESSAGE_SIZE);
+  __builtin_memcpy(record->message, rule->message, MESSAGE_SIZE);
   put_process(record, task, uid);
   GET_ARRAY(record->comm, task, comm);
   record->new_comm[0] = 0;
-  put_caller(record, task); /* it failed past the point of no return: comm is the new one already */
+  put_caller(record, task); /* if it failed past the point of no return, comm is the new one already */
 
   struct cursor cursor = {.record = record};
   record->filename_len = added(&cursor, read_user_string(place(&cursor), FILENAME_SIZE, attempt.filename));

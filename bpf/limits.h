@@ -4,9 +4,9 @@
 #define SECOND 1000000000ULL
 
 /*
- * Whose limit an exec is counted against. Any user may have thousands of subordinate UIDs in a user namespace:
- * they count as the user who made the outermost namespace. Where root made it, as for a container, each UID
- * counts alone.
+ * The UID whose limit applies. Any user may have thousands of subordinate UIDs in a user namespace: they
+ * count as the user who made the outermost namespace. If root made it, as for a container, each UID counts
+ * by itself.
  */
 static __always_inline u32 charged(u32 uid, struct task_struct *task)
 {
@@ -25,7 +25,7 @@ static __always_inline u32 charged(u32 uid, struct task_struct *task)
   return owner ? owner : uid;
 }
 
-/* The bucket of a UID, full if it is new; the one that all others share if the map has no room. */
+/* The bucket of a UID, a full one if it is new. The shared one, if the map has no room. */
 static __always_inline struct bucket *bucket_of(u32 uid, u64 now)
 {
   u32 others = NO_ID;
@@ -34,35 +34,36 @@ static __always_inline struct bucket *bucket_of(u32 uid, u64 now)
   if (uid < FIRST_SUBORDINATE) {
     bucket = buckets.lookup(&uid);
     if (!bucket) {
-      buckets.insert(&uid, &full); /* another CPU may be faster, or there may be no room */
+      buckets.insert(&uid, &full); /* fails if another CPU was faster, or if there is no room */
       bucket = buckets.lookup(&uid);
     }
   } else {
-    bucket = more_buckets.lookup(&uid);
+    bucket = subuid_buckets.lookup(&uid);
     if (!bucket) {
-      more_buckets.insert(&uid, &full);
-      bucket = more_buckets.lookup(&uid);
+      subuid_buckets.insert(&uid, &full);
+      bucket = subuid_buckets.lookup(&uid);
     }
   }
-  return bucket ? bucket : more_buckets.lookup(&others);
+  return bucket ? bucket : subuid_buckets.lookup(&others);
 }
 
 /*
- * Takes a token from the bucket, which has room for those of one second; true, and counted, if there was none.
- * CPUs that look at the same time may all find the last token: each gets a record, but the tokens that they
- * took too many are owed, since each was added. The count of suppressed execs is exact.
+ * Takes a token from the bucket, which holds those of one second; true, and counted, if there was none.
+ *
+ * CPUs that look at the same time may all find the last token. Each of these execs is recorded, and each
+ * takes its token, so the next ones wait longer. The count of suppressed execs is exact.
  */
-static __always_inline bool is_held_back(struct counters *counts, struct user *user, u32 uid,
-                                         struct task_struct *task)
+static __always_inline bool is_suppressed(struct counters *counts, struct rule *rule, u32 uid,
+                                          struct task_struct *task)
 {
   u32 owner = charged(uid, task);
   if (owner != uid)
-    user = user_of(owner);
-  if (!user || !user->limit)
+    rule = rule_of(owner);
+  if (!rule || !rule->limit)
     return false;
-  u64 now = bpf_ktime_get_ns(), token = SECOND / user->limit;
+  u64 now = bpf_ktime_get_ns(), token = SECOND / rule->limit;
   struct bucket *bucket = bucket_of(owner, now);
-  if (!bucket) /* cannot be: user space puts in the shared one */
+  if (!bucket) /* cannot be: user space makes the shared one */
     return false;
   u64 full_at = bucket->full_at;
   if (full_at <= now) {
@@ -73,8 +74,8 @@ static __always_inline bool is_held_back(struct counters *counts, struct user *u
     __sync_fetch_and_add(&bucket->full_at, token);
     return false;
   }
-  bucket->limit = user->limit;
-  __sync_fetch_and_add(&bucket->held_back, 1);
-  COUNT(counts, held_back);
+  bucket->limit = rule->limit;
+  __sync_fetch_and_add(&bucket->suppressed, 1);
+  COUNT(counts, suppressed);
   return true;
 }

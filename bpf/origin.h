@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Where an exec comes from: its process, and the cgroup, working directory and ancestors of that. */
+/* Where an exec comes from: the process, and its cgroup, working directory and ancestors. */
 
 static __always_inline void put_ids(struct record *record, struct task_struct *task)
 {
@@ -49,8 +49,9 @@ static __always_inline void put_process(struct record *record, struct task_struc
 }
 
 /*
- * One component more of a path that begins at `to`; its bytes. The mask bounds them as well as a comparison
- * would, but leaves the verifier with one state to follow through the loop around it.
+ * Adds a component to a path that starts at `to` and has `used` bytes; the new number of bytes. A mask
+ * bounds it, because a comparison would double the states that the verifier follows in each round of the
+ * loop.
  */
 static __always_inline u64 with_component(char *to, u64 used, const char *name)
 {
@@ -59,7 +60,7 @@ static __always_inline u64 with_component(char *to, u64 used, const char *name)
   return used + read_string(to + used, NAME_SIZE, name);
 }
 
-/* the components of the cgroup's path, from the leaf up */
+/* The components of the cgroup's path, from the leaf up. */
 static __always_inline u64 append_cgroup(struct cursor *cursor, struct task_struct *task)
 {
   char *to = place(cursor);
@@ -85,7 +86,7 @@ static __always_inline u64 append_cgroup(struct cursor *cursor, struct task_stru
   return added(cursor, used);
 }
 
-/* the components of the working directory's path, from the leaf up, to the root directory of the process */
+/* The components of the working directory's path, from the leaf up to the root directory of the process. */
 static __always_inline u64 append_cwd(struct cursor *cursor, struct task_struct *task)
 {
   char *to = place(cursor);
@@ -112,7 +113,7 @@ static __always_inline u64 append_cwd(struct cursor *cursor, struct task_struct 
       mount = (void *)outer + offsetof(struct mount, mnt);
       name = NULL;
     }
-    /* Also where there is nothing to append: the verifier follows one state instead of 2^MAX_DEPTH. */
+    /* Also for a mount point, with nothing to add: a branch would give the verifier 2^MAX_DEPTH states. */
     used = with_component(to, used, name);
     dentry = parent;
   }
@@ -121,7 +122,7 @@ static __always_inline u64 append_cwd(struct cursor *cursor, struct task_struct 
   return added(cursor, used);
 }
 
-/* the parent, its parent, and so on, as long as there is one in the initial pid namespace */
+/* The parent, its parent, and so on, up to the init process. */
 static __always_inline u64 append_ancestors(struct cursor *cursor, struct task_struct *task)
 {
   u64 start = cursor->used;

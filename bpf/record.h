@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A record grows by one part after the other, and goes to the ring. */
+/* Putting together the parts of a record, and sending it. */
 
 /*
- * Where the next part goes. Each append_…() returns the bytes that it added.
+ * Where the next part of record->data goes. Each append_…() writes a part and returns its length.
  *
- * The verifier must know that all parts fit. It adds up the largest length of each, so a length is bounded where
- * it comes from, and the sum never is: each comparison of it would double the states to follow.
+ * The verifier must be able to see that all parts fit into the scratch memory. It adds up the largest
+ * possible length of each part. So every length is bounded where it comes from; the sum is not, since each
+ * comparison of it would double the states that the verifier follows.
  */
 struct cursor {
   struct record *record;
   u64 used; /* of record->data */
 };
 
-/* Keeps a value in one register: the compiler may else bound one copy of it and use another. */
+/*
+ * Without it, the compiler may compare one copy of a value and use another, which the verifier takes as
+ * unbounded.
+ */
 #define IN_ONE_REGISTER(value) asm volatile("" : "+r"(value))
 
 static __always_inline char *place(struct cursor *cursor)
@@ -27,7 +31,7 @@ static __always_inline u64 added(struct cursor *cursor, u64 length)
   return length;
 }
 
-/* The result of a helper that reads a string: bytes with the NUL, 0 for an error. */
+/* From the result of a helper that reads a string: bytes with the NUL, 0 for an error. */
 static __always_inline u64 string_length(u64 result, u64 size)
 {
   IN_ONE_REGISTER(result);
@@ -51,8 +55,9 @@ static __always_inline u64 append_string(struct cursor *cursor, u32 size, const 
   })
 
 /*
- * Sends a record of at most `limit` bytes; false, and counted, if the ring has no room. The limit is for the
- * verifier, where it lost the sum on its way through the stack.
+ * Sends the record; false, and counted, if the ring has no room. `limit` is the size of its scratch memory,
+ * which no record exceeds: it is there for verifiers that forget the bounds of a value that was on the
+ * stack.
  */
 static __always_inline bool submit(struct counters *counts, struct cursor *cursor, u64 limit)
 {

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which rule an exec goes by, and whether that leaves it out. */
+/* The rule that applies to an exec, and whether it says to ignore it. */
 
-static __always_inline struct user *user_of(u32 uid)
+static __always_inline struct rule *rule_of(u32 uid)
 {
   int zero = 0;
-  struct user *user = config.lookup(&uid);
-  return user ? user : defaults.lookup(&zero);
+  struct rule *rule = config.lookup(&uid);
+  return rule ? rule : defaults.lookup(&zero);
 }
 
 /*
- * With INTERACTIVE, an exec with neither a terminal nor a login session is ignored too: no administrator did it
- * by hand.
+ * With INTERACTIVE, an exec with neither a terminal nor a login session is ignored too: no administrator
+ * did it by hand.
  */
-static __always_inline bool is_left_out(struct user *user, struct task_struct *task)
+static __always_inline bool is_ignored(struct rule *rule, struct task_struct *task)
 {
-  if (user->action == ACTION_IGNORE)
+  if (rule->action == ACTION_IGNORE)
     return true;
 #ifdef INTERACTIVE
   return session_of(task) == NO_ID && !tty_of(task);

@@ -12,7 +12,7 @@ from execwatchd.bus.service import BusService
 from execwatchd.kernel import options as kernel_options
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.options import Options
-from execwatchd.kernel.takeover import Hooks
+from execwatchd.kernel.takeover import Generations
 from execwatchd.metrics import MetricsFile, render
 from execwatchd.policy import last_good
 from execwatchd.policy.configuration import Config
@@ -24,7 +24,7 @@ from execwatchd.service_manager import ServiceManager
 from execwatchd.shared.errors import EXIT_CONFIG, EXIT_FAILURE, ChangeError, ConfigError, Failure
 from execwatchd.shared.forked import Helper
 from execwatchd.shared.guard import Guard
-from execwatchd.shared.message_ids import Kind, entry
+from execwatchd.shared.message_ids import MessageId, log_fields
 from execwatchd.stream import end_entry
 from execwatchd.stream import exec_entry as journal_entry
 from execwatchd.stream.decode import Record
@@ -66,7 +66,7 @@ class Daemon:
         self._foreground = foreground
         self._state = StateStore(state_file("state.json"), files.state)
         self._table: RuleTable
-        self.hooks = Hooks(manager)
+        self.generations = Generations(manager)
         self._ended = asyncio.Event()
         self._reload_wanted = asyncio.Event()
         self._patterns: tuple[str, ...] = ()  # of the redactor in use
@@ -89,13 +89,13 @@ class Daemon:
             interactive=settings.interactive,
             exits=settings.exits,
         )
-        self.hooks.start(stored, directory, options, self._fill)
+        self.generations.start(stored, directory, options, self._fill)
         last_good.keep(state_file("configuration.json"), self._config)
         per_second = _STALL_RATE * (os.cpu_count() or 1) * _RECORD
         log.info(
             "the ring of %d KiB holds %.1f s of %d execs a second on each of %d CPUs",
-            self.hooks.ring_size >> 10,
-            self.hooks.ring_size / per_second,
+            self.generations.ring_size >> 10,
+            self.generations.ring_size / per_second,
             _STALL_RATE,
             os.cpu_count() or 1,
         )
@@ -110,9 +110,9 @@ class Daemon:
     def check_access(self) -> None:
         """Raises Failure, with nothing left attached, if the kernel lets nobody unprivileged read on."""
         try:
-            self.hooks.current.check_access()
+            self.generations.current.check_access()
         except Failure:
-            self.hooks.current.discard(self._manager)
+            self.generations.current.discard(self._manager)
             raise
 
     async def serve(self, *, has_journal: bool) -> int:
@@ -122,11 +122,11 @@ class Daemon:
             loop.add_signal_handler(number, self._ended.set)
         loop.add_signal_handler(signal.SIGHUP, self._want_reload)
         self._outbox.on_stall = lambda: self._writable.wait(self._flush)
-        self._bus = BusService(self._table, self.hooks)
-        self._losses = Losses(self.hooks, self._outbox, self._bus.events_lost)
-        self._storms = Storms(self.hooks, self._outbox)
+        self._bus = BusService(self._table, self.generations)
+        self._losses = Losses(self.generations, self._outbox, self._bus.events_lost)
+        self._storms = Storms(self.generations, self._outbox)
         self._drain = Drain(
-            self.hooks,
+            self.generations,
             self._outbox,
             self._writable.wait,
             self._on_empty,
@@ -179,12 +179,17 @@ class Daemon:
 
     async def _detach(self) -> None:
         """Without a successor what is in the ring must be read now."""
-        self.hooks.detach()
+        self.generations.detach()
         if not await self._drain.finish():
             log.warning("the journal takes no entries: what waits in the ring is given up")
         self._storms.finish()
-        counted = self.hooks.counters()
-        log.info("detached: %d execs seen, %d lost", counted.seen, counted.lost, extra=entry(Kind.DETACHED))
+        counted = self.generations.counters()
+        log.info(
+            "detached: %d execs seen, %d lost",
+            counted.seen,
+            counted.lost,
+            extra=log_fields(MessageId.DETACHED),
+        )
 
     def _on_empty(self) -> None:
         self._losses.tell()
@@ -192,8 +197,8 @@ class Daemon:
 
     def _status(self) -> str:
         """The one line of `systemctl status`."""
-        counted = self.hooks.counters()
-        parts = [f"watching {', '.join(self.hooks.attached)}"]
+        counted = self.generations.counters()
+        parts = [f"watching {', '.join(self.generations.attached)}"]
         if not self._bus.connected:
             parts.append("no system bus")
         if self._drain.stalled:
@@ -206,10 +211,10 @@ class Daemon:
 
     def _numbers(self) -> str:
         return render(
-            self.hooks,
+            self.generations,
             started=self._started,
-            held_back=self.hooks.current.held_back(),
-            unended=self.hooks.unended(),
+            suppressed=self.generations.current.suppressed(),
+            unended=self.generations.unended(),
             refused=self._bus.refused,
             stalled=self._drain.stalled,
             on_bus=self._bus.connected,
@@ -232,7 +237,7 @@ class Daemon:
                     chore()
 
     def _feed_watchdog(self) -> None:
-        is_reading = self._drain.passes != self._passes or not self.hooks.current.ring_fill()
+        is_reading = self._drain.passes != self._passes or not self.generations.current.ring_fill()
         if self._drain.stalled or is_reading:
             self._manager.alive()
         self._passes = self._drain.passes

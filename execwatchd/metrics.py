@@ -25,7 +25,7 @@ def render(
     status: Status,
     *,
     started: float,
-    held_back: int,
+    suppressed: int,
     unended: int,
     refused: int,
     stalled: bool,
@@ -33,8 +33,8 @@ def render(
 ) -> str:
     """The whole text. `started`: when this process started, in seconds since the epoch.
 
-    `held_back`: execs that a limit suppressed. `unended`: processes whose end can't be seen. Both are only of
-    the program that is attached now.
+    `suppressed`: execs that a limit suppressed. `unended`: processes whose end can't be seen. Both are those
+    of the attached program only.
     """
     counted = status.counters()
     hooks = {f'hook="{name}"': 1 for name in status.attached}
@@ -57,9 +57,9 @@ def render(
         _counter("execs_forwarded", "Execs that the journal accepted.", counted.forwarded),
         _counter("execs_ignored", "Execs that by the configuration are only counted.", counted.ignored),
         _counter(
-            "execs_held_back",
+            "execs_suppressed",
             "Of the ignored, those beyond a limit, since this program was attached.",
-            held_back,
+            suppressed,
         ),
         _counter(
             "execs_lost",

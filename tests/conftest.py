@@ -5,8 +5,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests import kernel_objects
+
+settings.register_profile("untimed", deadline=None)  # the machine may be busy, and no test asserts on time
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,7 +4,8 @@
 The kernel is shared. Another execwatchd may be attached meanwhile, be installed or restarted: as a service of
 this host, in the foreground, in somebody's box, in another test session. Its objects have the same names as
 those of the tests, and new ids with each restart. So an object counts as the session's by who holds it: a
-process that descends from the session's, or no process at all.
+process that descends from the session's, or no process at all. In a container /proc doesn't show who holds an
+object outside: there what a host's daemon loads meanwhile counts as held by no process.
 """
 
 import ctypes

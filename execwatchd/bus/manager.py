@@ -18,7 +18,7 @@ from execwatchd.bus.members import (
 from execwatchd.bus.refusals import Refusals
 from execwatchd.policy.table import RuleTable
 from execwatchd.shared.counters import Status
-from execwatchd.shared.message_ids import Kind, entry
+from execwatchd.shared.message_ids import MessageId, log_fields
 from execwatchd.shared.rules import ACTION, LIMIT, MAX_MESSAGE_LENGTH, MEMBERS, MESSAGE, Member
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def _log_change(caller: Caller, change: str, uid: int | None = None) -> None:
         fields["EXECWATCH_CALLER_PID"] = caller.pid
     if uid is not None:
         fields["EXECWATCH_UID"] = uid
-    log.info("%s %s", caller, change, extra=entry(Kind.MESSAGE_CHANGED, **fields))
+    log.info("%s %s", caller, change, extra=log_fields(MessageId.MESSAGE_CHANGED, **fields))
 
 
 def _manage(_caller: Caller, *_arguments: object) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""execwatchctl: arguments, the command, and what becomes of its failure."""
+"""execwatchctl: parses the arguments, runs the command, and prints its failure."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from execwatchd.shared.errors import Failure
 
 
 def main(arguments: Sequence[str] | None = None, tools: Tools | None = None) -> int:
-    """Run one command; returns its exit status."""
+    """Run a command. Returns its exit status."""
     try:
         return _run(sys.argv[1:] if arguments is None else arguments, tools)
     except Failure as failure:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None, tools: Tools | None = None) -> 
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # `log | head` has what it wanted. The interpreter flushes once more at its end: not into the pipe.
+        # As in `log | head`. The interpreter flushes stdout again at exit, and must not do so into the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -41,7 +41,7 @@ def _tools() -> Tools:
     return Tools(console(sys.stdout), _manager, _journal)
 
 
-# A command needs one end or the other, and each takes as long to import as a command takes to run.
+# A command needs the bus or the journal. Importing either takes as long as a command takes to run.
 
 
 def _manager() -> AbstractContextManager[Manager]:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from execwatchd import __version__
 from execwatchd.ctl.commands import log, rules, status, top
 from execwatchd.ctl.journal import times
-from execwatchd.ctl.journal.tally import GROUPINGS
+from execwatchd.ctl.journal.exec_counts import GROUPINGS
 from execwatchd.ctl.ports import Tools
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 
@@ -57,23 +57,23 @@ _TAKES_SIGN = "-S", "--since", "-U", "--until"
 
 
 class _Parser(ArgumentParser):
-    """Errors as all others of the tool, in one line; formatted help keeps its lines."""
+    """Reports errors in one line, as the rest of the tool does, and keeps the line breaks of help texts."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what `main` prints."""
+        """Raise the failure that `main` prints."""
         raise Failure(message, f"see {self.prog} --help", EXIT_USAGE)
 
 
 def parse(arguments: Sequence[str]) -> Namespace:
-    """The options of these arguments, with the command's function as `run`."""
+    """The options that these arguments set; `run` is the command's function."""
     return parser().parse_args(_signed(arguments))
 
 
 def _signed(arguments: Sequence[str]) -> list[str]:
-    """`--since -1h` as one argument: argparse would take -1h for an option."""
+    """Joins `--since -1h` to one argument, since argparse would take -1h for an option."""
     joined: list[str] = []
     for argument in arguments:
         if joined and joined[-1] in _TAKES_SIGN and argument[:2].strip("0123456789") == "-":
@@ -85,7 +85,7 @@ def _signed(arguments: Sequence[str]) -> list[str]:
 
 
 def parser() -> ArgumentParser:
-    """The whole grammar; completions and the manual page are tested against it."""
+    """The whole grammar. Tests compare completions and the manual page with it."""
     text = "Control execwatchd and read what it recorded."
     top = _Parser(prog="execwatchctl", description=text, epilog=_EXAMPLES)
     top.add_argument("--version", action="version", version=f"execwatchctl {__version__}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the commands need of the daemon and of the journal, so that tests can stand in for both."""
+"""The daemon and the journal as the commands use them: protocols, so that tests can replace both."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ EXIT_INTERRUPTED = 130
 
 
 class Row(NamedTuple):
-    """One user of ListMessages: `origin` is `state` or the file that set it."""
+    """A row of ListMessages; `origin` is `state`, or the file that sets the message or action."""
 
     uid: int
     message: str
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """The daemon's memory in bytes; `ring` says whether the ring is part of it."""
+    """The daemon's memory in bytes, and whether that includes the ring."""
 
     used: int
     ring: bool
@@ -58,11 +58,11 @@ class Manager(Protocol):
         """Write one of the two writable properties."""
 
     def memory(self) -> Memory | None:
-        """What the daemon uses, or None where that cannot be read."""
+        """The daemon's memory, or None if it can't be read."""
 
 
 class Entry(NamedTuple):
-    """A journal entry: µs of CLOCK_REALTIME and CLOCK_MONOTONIC when journald got it, and raw fields."""
+    """A journal entry: raw fields, and when journald got it in µs of CLOCK_REALTIME and CLOCK_MONOTONIC."""
 
     realtime: int
     monotonic: int
@@ -73,26 +73,26 @@ _is_number = re.compile(rb"-?[0-9]{1,19}").fullmatch
 
 
 def integer(raw: bytes | None) -> int | None:
-    """A field's integer of 64 bits, as the daemon writes them; of what others wrote there, None."""
+    """A field's value as an integer of 64 bits, or None if it isn't one: other senders write anything."""
     return int(raw) if raw and _is_number(raw) else None
 
 
 class Source(NamedTuple):
-    """Which journal to read: a directory, one namespace, or by default the host's own and ours."""
+    """The journal to read: a directory, a namespace, or by default the host's with the daemon's namespace."""
 
     directory: str | None = None
     namespace: str | None = None
 
 
-Clause = tuple[bytes, ...]  # of FIELD=value terms, one of which must hold
+Clause = tuple[bytes, ...]  # FIELD=value terms, of which at least one must hold
 
 
 @dataclass(frozen=True)
 class Query:
     """Entries that satisfy every clause, between `since` and `until` (µs of CLOCK_REALTIME).
 
-    `lines` is how many of the last ones, in the journal's order; `follow` goes on with new ones. `ran`: of
-    ends, only those of processes that ran for so many µs at least, which no clause can say.
+    `lines`: only the last so many, in the journal's order. `follow`: go on with new entries. `ran`: no ends
+    of processes that ran for less than so many µs; a clause can't express that.
     """
 
     clauses: tuple[Clause, ...] = ()
@@ -103,11 +103,11 @@ class Query:
     ran: int | None = None
 
     def covers(self, realtime: int) -> bool:
-        """Whether that is within its time."""
+        """Whether a point in time is between `since` and `until`."""
         return (self.since or 0) <= realtime and (self.until is None or realtime <= self.until)
 
     def accepts(self, entry: Entry) -> bool:
-        """What the clauses can't say; an entry that is no end is accepted."""
+        """Whether the entry satisfies `ran`; all entries but ends do."""
         ran = entry.fields.get("EXECWATCH_RUN_TIME_USEC")
         return self.ran is None or ran is None or (integer(ran) or 0) >= self.ran
 
@@ -116,19 +116,19 @@ class Journal(Protocol):
     """A reader of the journal."""
 
     def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
-        """The entries in their order; a following reader calls `before_wait` each time it has no more."""
+        """The entries in their order. A following reader calls `before_wait` whenever it has read all."""
 
     def polled(self, query: Query) -> Iterator[Entry | None]:
-        """The same without waiting: a following reader gives None each time it has no more."""
+        """The same without waiting: a following reader gives None whenever it has read all."""
 
     def skip(self, until: int) -> None:
-        """`polled` goes on with what is not before this point in time, in µs since the epoch."""
+        """Have `polled` go on with entries of this point in time (µs since the epoch) or later."""
 
     def find(self, clauses: Sequence[Clause]) -> Entry | None:
-        """The first entry that satisfies them, whatever is being read."""
+        """The first entry that satisfies the clauses. The reading of `entries` isn't disturbed."""
 
     def boots(self) -> Sequence[str]:
-        """The boot ids that the journal knows, oldest first."""
+        """The boot ids in the journal, oldest first."""
 
     def readable(self) -> bool:
         """Whether there is a system journal that may be read."""
@@ -136,7 +136,7 @@ class Journal(Protocol):
 
 @dataclass(frozen=True)
 class Tools:
-    """All that a command works with besides its options."""
+    """Everything that a command uses besides its options."""
 
     console: Console
     manager: Callable[[], AbstractContextManager[Manager]]

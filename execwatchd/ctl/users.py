@@ -9,7 +9,7 @@ LAST_UID = 2**32 - 2  # 4294967295 is "no UID" (chown(2), -1)
 
 
 def uid_of(user: str) -> int:
-    """The UID of a user given by name or number; a number needs no user behind it."""
+    """The UID of a user given by name or number. A number needs no entry in the user database."""
     if user.isascii() and user.isdecimal():
         return _in_range(user)
     try:

@@ -24,7 +24,7 @@ _EVENTS = Path("/sys/kernel/tracing/events/syscalls")
 
 
 def tracepoints(*, failures: bool, exits: bool = False) -> list[str]:
-    """Every tracepoint that gets attached, in the order to attach them: ends before what is to end."""
+    """The tracepoints in the order of attaching: exits first, so that no recorded exec's exit is missed."""
     return [
         *(EXIT_TRACEPOINTS if exits else ()),
         *RAW_TRACEPOINTS,
@@ -33,9 +33,10 @@ def tracepoints(*, failures: bool, exits: bool = False) -> list[str]:
 
 
 def tracepoint_id(name: str, credentials: str | None = None) -> int:
-    """The id of a system call's tracepoint, from the unit's credential or else the tracing file system.
+    """The id of a system call's tracepoint, from the unit's credential or else from the tracing file system,
+    which only root may read.
 
-    Raises Failure if neither can be read: the file system is root's alone.
+    Raises Failure if neither can be read.
     """
     directory = credentials or os.environ.get("CREDENTIALS_DIRECTORY")
     places = [Path(directory, name)] if directory else []
@@ -51,7 +52,7 @@ def tracepoint_id(name: str, credentials: str | None = None) -> int:
 
 
 def attach(fds: dict[str, int], *, failures: bool, exits: bool = False) -> dict[str, int]:
-    """Descriptors of the attachments by tracepoint, attached in order. Raises Failure; then none is left."""
+    """Attach in order; the descriptors by tracepoint. Raises Failure, and leaves nothing attached then."""
     links: dict[str, int] = {}
     try:
         for name in tracepoints(failures=failures, exits=exits):
@@ -72,7 +73,7 @@ def _attach(name: str, fds: dict[str, int]) -> int:
         try:
             return libbpf.link_perf_event(fds[f"prog.{FAILURE_TRACEPOINTS[name]}"], event)
         finally:
-            os.close(event)  # the link holds it
+            os.close(event)  # the link keeps it open
     except OSError as error:
         raise Failure(
             f"the tracepoint {name} can't be attached: {error.strerror}",
@@ -81,7 +82,9 @@ def _attach(name: str, fds: dict[str, int]) -> int:
 
 
 def _tracepoint_event(config: int) -> int:
-    """perf_event_open(2) of a tracepoint for all processes; one CPU's event runs the program on all."""
+    """perf_event_open(2) of a tracepoint for all processes. An event of one CPU is enough: a program that is
+    linked to it runs on all.
+    """
     number = _PERF_EVENT_OPEN.get(platform.machine())
     if number is None:
         raise Failure(f"failures = true is not known on {platform.machine()}", "set failures = false")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The maps of buckets, and `told`: execs that the limits held back, by UID, and what the journal knows of it.
+"""The maps `buckets` and `subuid_buckets`, which execs the rate limits suppressed, by UID, and map `reports`,
+what the journal knows of that.
 
-A program adds to a bucket at any time, so user space never writes one; what was told of it stands in a map of
-its own. UIDs that one user may have in numbers have their buckets apart, so that they take no other's room.
+A program may add to a bucket at any time, so user space never writes one, and keeps its reports in a map of
+their own. One user may have thousands of subordinate UIDs: their buckets are in a second map, and can't take
+the room of other users' buckets.
 """
 
 import struct
@@ -12,8 +14,8 @@ from typing import NamedTuple
 from execwatchd.kernel import layout
 from execwatchd.kernel.libbpf import Map
 
-SHARED = layout.NO_ID  # instead of a UID: the bucket of all for whom there was no room
-SUBORDINATE = layout.FIRST_SUBORDINATE  # the first UID of those apart
+SHARED = layout.NO_ID  # instead of a UID: the bucket that all UIDs share for which there was no room
+SUBORDINATE = layout.FIRST_SUBORDINATE  # the first UID that goes to subuid_buckets
 _UID = struct.Struct("=I")
 
 
@@ -21,94 +23,97 @@ class Bucket(NamedTuple):
     """struct bucket. Times are CLOCK_MONOTONIC, ns; `limit` is in execs a second."""
 
     full_at: int = 0
-    held_back: int = 0
+    suppressed: int = 0
     created: int = 0
     limit: int = 0
     unused: int = 0
 
 
-class Told(NamedTuple):
-    """struct told. Counts of execs, but `at` and `created` (CLOCK_MONOTONIC, ns) and `kind` (enum storm)."""
+class Report(NamedTuple):
+    """struct report. Counts are of execs; `created` and `draft_at` are CLOCK_MONOTONIC, ns; `draft_kind` is
+    enum storm.
+    """
 
     created: int = 0
-    told: int = 0
+    reported: int = 0
     carried: int = 0
-    storm: int = 0
-    in_hand: int = 0
-    at: int = 0
-    kind: int = 0
+    storm_total: int = 0
+    draft: int = 0
+    draft_at: int = 0
+    draft_kind: int = 0
     limit: int = 0
     active: int = 0
     unused: int = 0
 
-    def of(self, bucket: Bucket | None) -> "Told":
-        """With `told` for this bucket: a new one of the same UID has told nothing."""
+    def of(self, bucket: Bucket | None) -> "Report":
+        """The report as it applies to this bucket: of a new bucket of the same UID, nothing was reported."""
         created = bucket.created if bucket else 0
-        return self if self.created == created else self._replace(created=created, told=0)
+        return self if self.created == created else self._replace(created=created, reported=0)
 
     def pending(self, bucket: Bucket | None) -> int:
-        """What the journal is still to be told, without the entry in hand."""
-        return (bucket.held_back if bucket else 0) - self.told + self.carried
+        """Execs that are still to be reported, without the draft's."""
+        return (bucket.suppressed if bucket else 0) - self.reported + self.carried
 
 
 class Buckets:
     """The maps, by their descriptors; `capacity` is that of either map of buckets."""
 
-    def __init__(self, buckets: int, more_buckets: int, told: int) -> None:
-        self._buckets, self._more = Map(buckets), Map(more_buckets)
-        self._told = Map(told)
+    def __init__(self, buckets: int, subuid_buckets: int, reports: int) -> None:
+        self._buckets, self._subuid_buckets = Map(buckets), Map(subuid_buckets)
+        self._reports = Map(reports)
         self.capacity = self._buckets.info.max_entries
 
-    def begin(self) -> None:
-        """Before anything is attached: the bucket that all share for whom there is no room."""
-        self._more.set(_UID.pack(SHARED), layout.BUCKET.pack(*Bucket()))
+    def initialise(self) -> None:
+        """Make the shared bucket. Call it before anything is attached."""
+        self._subuid_buckets.set(_UID.pack(SHARED), layout.BUCKET.pack(*Bucket()))
 
     def buckets(self) -> dict[int, Bucket]:
         """As they are now, by UID."""
-        found = (*_items(self._buckets), *_items(self._more))
-        return {uid: Bucket(*layout.BUCKET.unpack(value)) for uid, value in found}
+        items = (*_items(self._buckets), *_items(self._subuid_buckets))
+        return {uid: Bucket(*layout.BUCKET.unpack(value)) for uid, value in items}
 
-    def told(self) -> dict[int, Told]:
-        """What was told of them, by UID."""
-        return {uid: Told(*layout.TOLD.unpack(value)) for uid, value in _items(self._told)}
+    def reports(self) -> dict[int, Report]:
+        """What was reported of them, by UID."""
+        return {uid: Report(*layout.REPORT.unpack(value)) for uid, value in _items(self._reports)}
 
-    def tell(self, uid: int, told: Told) -> None:
-        """Write down what was told."""
-        self._told.set(_UID.pack(uid), layout.TOLD.pack(*told))
+    def report(self, uid: int, report: Report) -> None:
+        """Write down what was reported."""
+        self._reports.set(_UID.pack(uid), layout.REPORT.pack(*report))
 
     def forget(self, uid: int) -> None:
-        """Let go what was told of a bucket that is gone."""
-        self._told.delete(_UID.pack(uid))
+        """Remove the report of a bucket that is gone."""
+        self._reports.delete(_UID.pack(uid))
 
     def remove(self, uid: int) -> Bucket:
-        """Let a bucket go, its user gets a full one at need; what it was in that moment."""
-        value = (self._buckets if uid < SUBORDINATE else self._more).pop(_UID.pack(uid))
+        """Remove a bucket, and return what it was in that moment; a new one is full."""
+        value = (self._buckets if uid < SUBORDINATE else self._subuid_buckets).pop(_UID.pack(uid))
         return Bucket(*layout.BUCKET.unpack(value)) if value else Bucket()
 
     def carry(self, former: Sequence[tuple["Buckets", bool]]) -> None:
-        """What predecessors have not told is to be told here, as long as nothing was told of here yet.
+        """Take over what predecessors have not reported, as long as nothing was reported here yet.
 
-        Each with whether its own books are settled: else what its map `told` has is but a copy. It may be
-        done again after a kill, since it adds to nothing.
+        Each comes with whether its ledger is settled: if it isn't, its map `reports` is but a copy of its own
+        predecessor's. May be repeated after a kill: it sets values, and adds to none.
         """
-        carried: dict[int, Told] = {}
-        for one, settled in former:
-            buckets, known = one.buckets(), one.told() if settled else {}
-            for uid in buckets.keys() | known.keys():
-                bucket, told = buckets.get(uid), known.get(uid, Told()).of(buckets.get(uid))
-                base = carried.get(uid) or told
+        carried: dict[int, Report] = {}
+        for predecessor, settled in former:
+            buckets, reports = predecessor.buckets(), predecessor.reports() if settled else {}
+            for uid in buckets.keys() | reports.keys():
+                bucket = buckets.get(uid)
+                report = reports.get(uid, Report()).of(bucket)
+                base = carried.get(uid) or report
                 limit = bucket.limit if bucket and bucket.limit else base.limit
-                pending = told.pending(bucket) + (base.carried if uid in carried else 0)
-                carried[uid] = base._replace(created=0, told=0, carried=pending, limit=limit)
-        for uid, told in carried.items():
-            if told.carried or told.active or told.at:
-                self.tell(uid, told)
+                pending = report.pending(bucket) + (base.carried if uid in carried else 0)
+                carried[uid] = base._replace(created=0, reported=0, carried=pending, limit=limit)
+        for uid, report in carried.items():
+            if report.carried or report.active or report.draft_at:
+                self.report(uid, report)
 
 
-def _items(of: Map) -> list[tuple[int, bytes]]:
-    found = []
-    for key in list(of.keys()):
-        value = of.get(key)
+def _items(bpf_map: Map) -> list[tuple[int, bytes]]:
+    items = []
+    for key in list(bpf_map.keys()):
+        value = bpf_map.get(key)
         if value is not None:
-            found.append((_UID.unpack(key)[0], value))
-    return found
+            items.append((_UID.unpack(key)[0], value))
+    return items

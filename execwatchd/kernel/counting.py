@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a program counts in map `counters`, and how often the kernel skipped it."""
+"""What the programs of a generation count in map `counters`, and how often the kernel skipped them."""
 
 import struct
 import time
@@ -8,50 +8,50 @@ from typing import NamedTuple
 
 from execwatchd.kernel import layout, libbpf
 
-_IN_FLIGHT = 0.1  # s, in which a second program has seen what the first one didn't
+_IN_FLIGHT = 0.1  # s, after which on_exec_retry has seen every exec that on_exec was skipped for
 
 
 class Counted(NamedTuple):
-    """struct counters, of all CPUs together; 0 for what an earlier layout lacks."""
+    """struct counters, the sum over all CPUs; 0 for what an earlier version doesn't count."""
 
     seen: int = 0
     ignored: int = 0
     lost: int = 0
-    held_back: int = 0
+    suppressed: int = 0
     unended: int = 0
-    again: int = 0
+    retried: int = 0
 
 
 class Counting:
-    """Of one program, by its descriptors."""
+    """Reads the counts of a generation, by its descriptors."""
 
     def __init__(self, fds: Mapping[str, int]) -> None:
         self._map = libbpf.Map(fds["map.counters"])
-        # Not on_process_exit: it runs for every thread, and most that it misses are of nothing recorded.
-        # Where one is, its end is found missing when its pid comes again.
+        # Without on_exit: it runs for every thread, and most exits that it is skipped for are of no interest.
+        # A recorded process among them is counted as unended when its pid is used again.
         self._programs = [fds[name] for name in ("prog.on_exec", "prog.exit_execve") if name in fds]
-        again = self.now().again
+        retried = self.now().retried
         self._skips, self._since = self._count_skips(), time.monotonic()
-        self._missed = max(0, self._skips - again)
+        self._missed = max(0, self._skips - retried)
 
     def now(self) -> Counted:
-        """Raises OSError EPERM if the kernel wants a capability for it."""
+        """The counts as they are now. Raises OSError EPERM if the kernel wants a capability for that."""
         own = self._map.info.value_size // 8
         value = self._map.get(bytes(4)) or b""
         sums = list(map(sum, zip(*struct.iter_unpack(f"={own}Q", value), strict=True)))
         return Counted(*sums[: layout.COUNTERS.size // 8])
 
-    def missed(self, again: int, is_over: Callable[[], bool]) -> int:
-        """Execs that no program ran for, as it was running on their CPU already.
+    def missed(self, retried: int, is_over: Callable[[], bool]) -> int:
+        """Execs that no program ran for, as both were running on that CPU already: skipped less `retried`.
 
-        `again`: those of the skipped that the second program ran for, until just now; so what was skipped
-        just now may be one of them yet, and isn't counted before it is settled, or nothing runs any more.
+        `retried` was read a moment ago, so the retry of an exec that was skipped since is not in it. A new
+        number counts only once it has stayed the same for a while, or `is_over` says that no program runs.
         """
         skips, now = self._count_skips(), time.monotonic()
         if skips != self._skips:
             self._skips, self._since = skips, now
         if now - self._since >= _IN_FLIGHT or is_over():
-            self._missed = max(0, skips - again)
+            self._missed = max(0, skips - retried)
         return self._missed
 
     def _count_skips(self) -> int:

@@ -6,13 +6,13 @@ from typing import Protocol
 
 
 class Store(Protocol):
-    """Keeps file descriptors over the daemon's death."""
+    """Keeps file descriptors over the daemon's end."""
 
     def put(self, name: str, fd: int) -> None:
-        """Keep this one under this name."""
+        """Keep a copy of a descriptor."""
 
     def remove(self, name: str) -> None:
-        """Forget all of this name."""
+        """Close the descriptors of this name."""
 
     def barrier(self) -> Callable[[], bool]:
-        """What tells whether all of the above is done by now."""
+        """A function that tells whether the service manager has carried out all calls up to here."""

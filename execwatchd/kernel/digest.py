@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What names a program exactly: an attached program is taken over only if its digest is still the same."""
+"""The digest of all that shapes a program: an attached program is taken over only if it is the same."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,17 +8,17 @@ from pathlib import Path
 from execwatchd.kernel import c_source, layout, libbpf
 from execwatchd.kernel.options import Options
 
-# These make the compiler's flags and choose what is loaded. The members' places themselves are the running
-# kernel's and can't change while it runs, so a take-over doesn't read them.
+# These put the program's text together, make the compiler's flags and choose what is loaded. The generated
+# header itself is not hashed: it depends on them and on the running kernel, which doesn't change.
 GENERATORS = ("btf.py", "c_source.py", "header.py", "loader.py", "options.py")
 
 
 def generators(directory: Path) -> dict[str, bytes]:
-    """Their text by name."""
+    """The text of these modules by name."""
     return {name: (directory / name).read_bytes() for name in GENERATORS}
 
 
-# Read at the import: a foreground run has become a user who may not read the checkout when it asks.
+# Read at the import: later, a foreground run has become a user who may not be able to read the checkout.
 _GENERATORS = generators(Path(__file__).parent)
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One loaded program with all its descriptors, and what may be believed of descriptors that come back.
+"""A generation: a loaded program with its maps, programs and attachments, and the check of one that comes out
+of the store.
 
-In the store each is called GENERATION.KIND.NAME, as `1.map.output`. A new layout or new options make a new
-generation, which is attached before the old one goes.
+In the store a descriptor is called GENERATION.KIND.NAME, as `1.map.output`. A new layout or new options make
+a new generation, which is attached before the old one goes.
 """
 
 import errno
@@ -27,7 +28,7 @@ from execwatchd.shared.errors import Failure
 
 log = logging.getLogger(__name__)
 
-_GRACE = 0.5  # s
+_GRACE = 0.5  # s without a new record, after which no program of a detached generation still runs
 _MAP_KINDS = {
     "config": "hash",
     "defaults": "array",
@@ -35,28 +36,27 @@ _MAP_KINDS = {
     "output": "ringbuf",
     "ledger": "array",
     "buckets": "hash",
-    "more_buckets": "hash",
-    "told": "hash",
+    "subuid_buckets": "hash",
+    "reports": "hash",
 }
-RUNNING = (
-    "shared.running"  # in the store: map `running` is that of every generation, and systemd keeps it once
-)
-_COUNTERS_AT_FIRST = 32  # bytes; later versions have more
+# Map `running` in the store. All generations have the same one, and systemd keeps a descriptor only once.
+RUNNING = "shared.running"
+_LEAST_COUNTERS = 32  # bytes that struct counters has in any version
 
 
 class Generation:
-    """A program with its maps, programs and attachments by name, and the books that it is kept by."""
+    """The descriptors of a generation by name, as `map.output`, and its ledger."""
 
     def __init__(self, number: int, fds: dict[str, int]) -> None:
         self.number = number
-        self.goes_on = False  # with the running processes of the one before
+        self.shares_running = False  # its map `running` is the one of the generation before
         self._quiet_since = math.inf
         self._written = -1
-        self.is_released: Callable[[], bool] = lambda: False  # after `detach`: the store let go of it as well
+        self.is_released: Callable[[], bool] = lambda: False  # after `detach`: the store has closed it too
         self.fds = fds
         self.ledger = Ledger.of_map(fds["map.ledger"], libbpf.map_info(fds["map.ledger"]).value_size)
         self.rules = RulesMap(fds["map.config"], fds["map.defaults"])
-        self.buckets = Buckets(fds["map.buckets"], fds["map.more_buckets"], fds["map.told"])
+        self.buckets = Buckets(fds["map.buckets"], fds["map.subuid_buckets"], fds["map.reports"])
         self.ring_size = libbpf.map_info(fds["map.output"]).max_entries
         self._counting = Counting(fds)
         # consumer position and producer position are the first words of the ring's first two pages
@@ -67,7 +67,7 @@ class Generation:
     def load(
         cls, number: int, sources: Path, options: Options, page: Page, former: "Generation | None" = None
     ) -> "Generation":
-        """Compile and load a new one, not attached yet; with the running processes of the one before.
+        """Compile and load a new generation, not attached yet, with the running processes of `former`.
 
         Raises Failure.
         """
@@ -78,11 +78,11 @@ class Generation:
         try:
             check(fds)
         except (OSError, ValueError) as error:
-            raise Failure(f"the loader handed over what is not ours: {error}", "report it") from None
+            raise Failure(f"the loader handed over something else: {error}", "report it") from None
         generation = cls(number, fds)
-        generation.goes_on = bool(shared)
-        generation.ledger.begin(digest(sources, options), page)
-        generation.buckets.begin()
+        generation.shares_running = bool(shared)
+        generation.ledger.initialise(digest(sources, options), page)
+        generation.buckets.initialise()
         return generation
 
     @property
@@ -92,14 +92,14 @@ class Generation:
 
     @property
     def _links(self) -> list[str]:
-        """All attachments, in the order of attaching: in the store they have none."""
+        """All attachments in the order of attaching, which the store doesn't keep."""
         names = {name.removeprefix("link.") for name in self.fds if name.startswith("link.")}
-        known = [name for name in attach.tracepoints(failures=True, exits=True) if name in names]
-        return known + sorted(names.difference(known))
+        ordered = [name for name in attach.tracepoints(failures=True, exits=True) if name in names]
+        return ordered + sorted(names.difference(ordered))
 
     def is_attached(self) -> bool:
-        """All of its programs are."""
-        failures, exits = "prog.exit_execve" in self.fds, "prog.on_process_exit" in self.fds
+        """Whether all of its programs are attached."""
+        failures, exits = "prog.exit_execve" in self.fds, "prog.on_exit" in self.fds
         return self._links == attach.tracepoints(failures=failures, exits=exits)
 
     def attach(self, options: Options) -> None:
@@ -113,16 +113,16 @@ class Generation:
             store.put(RUNNING if name == "map.running" else f"{self.number}.{name}", fd)
 
     def detach(self, store: Store) -> None:
-        """Close the attachments, here and in the store; what sees ends goes last."""
+        """Close the attachments, here and in the store; those that see exits last."""
         for name in reversed(self._links):
             store.remove(f"{self.number}.link.{name}")
             os.close(self.fds.pop(f"link.{name}"))
         self.is_released = store.barrier()
 
     def is_final(self) -> bool:
-        """Released, and quiet for so long that no program of it can still be running, with a record to write:
-        the kernel lets what runs on other CPUs finish (an RCU grace period, milliseconds), and a newer
-        systemd lets another process close what it let go.
+        """Whether no record can come any more: it is released, and was quiet for so long that none of its
+        programs still runs. The kernel lets a program that runs on another CPU finish (an RCU grace period,
+        milliseconds), and newer versions of systemd let another process close what they removed.
         """
         if not self.is_released():
             return False
@@ -132,7 +132,7 @@ class Generation:
         return time.monotonic() - self._quiet_since > _GRACE
 
     def discard(self, store: Store) -> None:
-        """Close everything, here and in the store; there, the map of running processes stays."""
+        """Close everything, here and in the store, where the map of running processes stays."""
         self.ledger.close()
         self._positions.release()
         for name, fd in self.fds.items():
@@ -153,10 +153,10 @@ class Generation:
         return self._positions[mmap.PAGESIZE // self._positions.itemsize] - self._positions[0]
 
     def counters(self) -> Counters:
-        """All that was counted since `ledger.page.since`, predecessors included."""
+        """What was counted since `ledger.page.since`, by settled predecessors too."""
         page = self.ledger.page
         counted = self._counting.now()
-        missed = self._counting.missed(counted.again, self.is_released)
+        missed = self._counting.missed(counted.retried, self.is_released)
         return Counters(
             seen=page.seen + counted.seen + missed,
             forwarded=page.forwarded,
@@ -165,20 +165,20 @@ class Generation:
             ring_fill=self.ring_fill() + page.held,
         )
 
-    def held_back(self) -> int:
-        """Execs that this program held back by a limit; they are among the ignored."""
-        return self._counting.now().held_back
+    def suppressed(self) -> int:
+        """Execs that a rate limit held back; they are among the ignored."""
+        return self._counting.now().suppressed
 
     def unended(self) -> int:
-        """Processes of which the end could not be awaited; they are among the lost."""
+        """Processes whose end could not be recorded; they are among the lost."""
         return self._counting.now().unended
 
     def missed(self) -> int:
-        """Execs that the kernel skipped this program for; they are among the lost."""
-        return self._counting.missed(self._counting.now().again, self.is_released)
+        """Execs that the kernel ran neither program for; they are among the lost."""
+        return self._counting.missed(self._counting.now().retried, self.is_released)
 
     def check_access(self) -> None:
-        """Raises Failure if the kernel wants a capability for what this process does all the time."""
+        """Raises Failure if the kernel wants a capability for reading the counters."""
         try:
             self._counting.now()
         except OSError as error:
@@ -189,8 +189,8 @@ class Generation:
             ) from None
 
     def _shared(self, options: Options) -> dict[str, int]:
-        """The maps that a successor with these options must go on with."""
-        if not options.exits or "prog.on_process_exit" not in self.fds:
+        """The maps by name that a successor with these options must use."""
+        if not options.exits or "prog.on_exit" not in self.fds:
             return {}
         fd = self.fds.get("map.running")
         if fd is not None and libbpf.map_info(fd).value_size == layout.RUNNING.size:
@@ -200,22 +200,22 @@ class Generation:
 
 
 def share(fds: dict[str, int], running: int | None) -> None:
-    """Give a generation that came out of the store the map that all have, if it uses it."""
-    if running is not None and "prog.on_process_exit" in fds:
+    """Give a generation that came out of the store the map `running` that all share, if it uses it."""
+    if running is not None and "prog.on_exit" in fds:
         fds["map.running"] = os.dup(running)
 
 
 def by_number(stored: Mapping[str, int]) -> tuple[dict[int, dict[str, int]], dict[str, int]]:
-    """What came out of the store: generations by number, oldest first, and what is none of ours."""
+    """What came out of the store: generations by number, oldest first, and all other descriptors by name."""
     generations: dict[int, dict[str, int]] = {}
-    strangers = {}
+    others = {}
     for full_name, fd in stored.items():
         number, _, name = full_name.partition(".")
         if number.isdigit() and name.partition(".")[0] in ("map", "prog", "link"):
             generations.setdefault(int(number), {})[name] = fd
         else:
-            strangers[full_name] = fd
-    return dict(sorted(generations.items())), strangers
+            others[full_name] = fd
+    return dict(sorted(generations.items())), others
 
 
 def check(fds: Mapping[str, int]) -> None:
@@ -236,22 +236,22 @@ def check(fds: Mapping[str, int]) -> None:
                 raise ValueError(f"{name} is the program {info.name}")
     for name, fd in fds.items():
         if name.startswith("link.") and libbpf.link_program(fd) not in programs:
-            raise ValueError(f"{name} runs a program that is not ours")
+            raise ValueError(f"{name} runs another program")
 
 
 def _check_map(name: str, kind: str, fd: int) -> None:
     info = libbpf.map_info(fd)
     sizes = {
-        "config": (4, layout.USER.size),
-        "defaults": (4, layout.USER.size),
+        "config": (4, layout.RULE.size),
+        "defaults": (4, layout.RULE.size),
         "buckets": (4, layout.BUCKET.size),
-        "more_buckets": (4, layout.BUCKET.size),
-        "told": (4, layout.TOLD.size),
+        "subuid_buckets": (4, layout.BUCKET.size),
+        "reports": (4, layout.REPORT.size),
         "output": (0, 0),
     }.get(name, (4, info.value_size))
     if (info.name, info.kind, info.key_size, info.value_size) != (name, kind, *sizes):
         raise ValueError(f"map {name} is {info}")
-    if name == "counters" and (info.value_size % 8 or info.value_size < _COUNTERS_AT_FIRST):
+    if name == "counters" and (info.value_size % 8 or info.value_size < _LEAST_COUNTERS):
         raise ValueError(f"map {name} has {info.value_size} bytes")
     if name == "ledger" and info.value_size <= layout.LEDGER_SIZE:
         raise ValueError(f"map {name} has {info.value_size} bytes")

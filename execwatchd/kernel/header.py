@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""vmlinux.h for the program: the kernel's structures, with the members that it reads, as the running kernel
-has them.
+"""Generates vmlinux.h: the kernel's structures with the members that the program reads.
 
-Each member stands at the offset that the kernel's own BTF gives, and has the C type that is written here;
-BTF must agree with that type. A structure read with another kernel's headers would be silently wrong.
+Each member is at its offset in the running kernel, by the kernel's own BTF, and has the C type that is
+declared here and compared with BTF's. Another kernel's headers would compile too, and read the wrong bytes.
 """
 
 import os
@@ -117,33 +116,36 @@ def generate(*, exits: bool = False) -> tuple[str, list[str]]:
     """The text of vmlinux.h, and the journal fields that this kernel can't give.
 
     An optional field's members are there if KERNEL_HAS_… is defined: KERNEL_HAS_TTY for EXECWATCH_TTY.
-    `exits`: with what the ends of processes need.
+    `exits`: with the members that the exits of processes need.
     Raises Failure if the kernel has no BTF, or lacks a required member or has it as another type.
     """
+    with _kernels_btf() as btf:
+        members = {**_REQUIRED, **(_EXITS if exits else {})}
+        for problem in _problems(btf, members):
+            raise Failure(f"this kernel's {problem}", "report it with the kernel's version")
+        optional = {**_OPTIONAL, **(_OPTIONAL_EXITS if exits else {})}
+        available = {field: group for field, group in optional.items() if not any(_problems(btf, group))}
+        for group in available.values():
+            members |= group
+        defines = [f"CGROUP_ROOT {cgroup_root()}ULL"]
+        defines += [f"KERNEL_HAS_{field.removeprefix('EXECWATCH_')}" for field in available]
+        lines = [*(f"#define {define}" for define in defines), *_structs(btf, members)]
+    absent = [field for field in optional if field not in available and field.startswith("EXECWATCH_")]
+    return "".join(f"{line}\n" for line in lines), absent
+
+
+def _kernels_btf() -> Btf:
     try:
-        btf = Btf()
+        return Btf()
     except OSError:
         raise Failure(
             "this kernel has no type information: /sys/kernel/btf/vmlinux can't be read",
             "it needs CONFIG_DEBUG_INFO_BTF=y, as every distribution kernel since 2021 has",
         ) from None
-    with btf:
-        members = {**_REQUIRED, **(_EXITS if exits else {})}
-        for problem in _problems(btf, members):
-            raise Failure(f"this kernel's {problem}", "report it with the kernel's version")
-        defines, absent = [f"CGROUP_ROOT {cgroup_root()}ULL"], []
-        for field, optional in {**_OPTIONAL, **(_OPTIONAL_EXITS if exits else {})}.items():
-            if not any(_problems(btf, optional)):
-                members |= optional
-                defines.append(f"KERNEL_HAS_{field.removeprefix('EXECWATCH_')}")
-            elif field.startswith("EXECWATCH_"):
-                absent.append(field)
-        lines = [*(f"#define {define}" for define in defines), *_structs(btf, members)]
-    return "".join(f"{line}\n" for line in lines), absent
 
 
 def _problems(btf: Btf, members: Members) -> Iterator[str]:
-    """Why members can't be read as what is declared here."""
+    """Says of each member that can't be read as its C type why not."""
     for path, c_type in members.items():
         declared = _type(c_type)
         try:

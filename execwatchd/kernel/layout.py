@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""bpf/execwatch.h for user space: the one place that has its sizes; a test compares both."""
+"""bpf/execwatch.h for user space, whose other modules take all sizes from here; a test compares both."""
 
 import re
 import struct
@@ -20,14 +20,14 @@ INTERP_SIZE = 2048
 NAME_SIZE = 256
 PATH_AREA = 4096
 
-USER = struct.Struct(f"={MESSAGE_SIZE}sII")  # struct user: message, action, limit
+RULE = struct.Struct(f"={MESSAGE_SIZE}sII")  # struct rule: message, action, limit
 ANCESTOR = struct.Struct(f"=I{COMM_SIZE}s")  # struct ancestor: pid, comm
-COUNTERS = struct.Struct("=6Q")  # struct counters: seen, ignored, lost, held_back, unended, again
-BUCKET = struct.Struct("=3QII")  # struct bucket: full_at, held_back, created, limit, unused
-TOLD = struct.Struct("=6Q4I")  # struct told
+COUNTERS = struct.Struct("=6Q")  # struct counters: seen, ignored, lost, suppressed, unended, retried
+BUCKET = struct.Struct("=3QII")  # struct bucket: full_at, suppressed, created, limit, unused
+REPORT = struct.Struct("=6Q4I")  # struct report
 EXEC_ID = struct.Struct("=2Q")  # struct exec_id: start, execs
-END = struct.Struct("=2QiI")  # struct end: began, peak, status, unused
-RUNNING = struct.Struct("=4QII")  # struct running: start, execs, began, maxrss, uid, unused
+END = struct.Struct("=2QiI")  # struct end: exec_time, peak, status, unused
+RUNNING = struct.Struct("=4QII")  # struct running: start, execs, exec_time, maxrss, uid, unused
 
 
 class Flag(IntFlag):
@@ -44,9 +44,9 @@ class Flag(IntFlag):
     HAS_CWD = 256
 
 
-# struct record as `name:code` of the struct module. Members called *_len are the lengths of the parts
-# that follow the structure, in this order. The daemon writes this text into the ledger, so that a later
-# one with another layout can read what is still in the ring.
+# struct record as `name:code` of the struct module. Members called *_len are the lengths of the parts that
+# follow the structure, in this order. The daemon writes this text into the ledger, so that a later version
+# with another layout can read what is still in the ring.
 SCHEMA = (
     "message:64s tty:64s comm:16s new_comm:16s parent_comm:16s"
     " flags:I result:i uid:I euid:I gid:I loginuid:I session:I pidns:I mntns:I"
@@ -65,14 +65,14 @@ _FIELD = re.compile(r"[a-z_]+:(?:[BHIQbhiq]|[0-9]{1,4}s)").fullmatch
 
 
 def record_head(schema: str) -> struct.Struct:
-    """The fixed part of a record of this schema. Raises ValueError if it isn't one."""
+    """The fixed part of a record of this schema. Raises ValueError if it isn't a schema."""
     if not schema or not all(map(_FIELD, schema.split())):
         raise ValueError(f"no schema of a record: {schema[:80]!r}")
     return struct.Struct("=" + "".join(field.partition(":")[2] for field in schema.split()))
 
 
 def members(*names: str) -> struct.Struct:
-    """Reads these members of the fixed part of a record, in this order, which is theirs in SCHEMA."""
+    """Reads these members of the fixed part of a record. They must be in the order of SCHEMA."""
     codes = dict(field.split(":") for field in SCHEMA.split())
     if list(names) != [name for name in codes if name in names]:
         raise ValueError(f"not in the order of the schema: {names}")

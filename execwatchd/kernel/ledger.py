@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The daemon's books in memory that outlives it: counters, how far the ring was read, the record in hand.
+"""The daemon's books, in memory that outlives it: counts, how far the ring was read, the held record.
 
-A change is one aligned 8-byte store (which page counts), so a kill at any instruction leaves the books
-either before it or after it.
+There are two pages. A change fills the page that isn't current and makes it current by one aligned 8-byte
+store, so a kill at any instruction leaves the books as they were before or after the change.
 """
 
 import mmap
@@ -32,7 +32,7 @@ class Page(NamedTuple):
 
 
 class Ledger:
-    """The books in map `ledger`, of `size` bytes; any buffer of that size will do."""
+    """The books in the memory of map `ledger`; for a test, in any buffer of that size."""
 
     def __init__(self, memory: mmap.mmap | bytearray) -> None:
         self._memory = memory
@@ -51,29 +51,29 @@ class Ledger:
 
     @property
     def page(self) -> Page:
-        """The one that counts."""
+        """The current page."""
         return Page(*layout.LEDGER_PAGE.unpack_from(self._memory, _PLACES[self._current]))
 
-    def begin(self, digest: str, page: Page) -> None:
-        """Name the program and its layout, and set the first page."""
+    def initialise(self, digest: str, page: Page) -> None:
+        """For a new map: set the program's digest, the schema of its records, and the first page."""
         layout.LEDGER_HEAD.pack_into(self._memory, 0, self._current, digest.encode(), layout.SCHEMA.encode())
         self.digest, self.schema = digest, layout.SCHEMA
         self.commit(page)
 
     def commit(self, page: Page) -> None:
-        """Make this page the one that counts."""
+        """Make this page the current one."""
         following = self._current ^ 1
         layout.LEDGER_PAGE.pack_into(self._memory, _PLACES[following], *page)
         self._words[0] = self._current = following
         self._level(page)
 
     def _level(self, page: Page) -> None:
-        """Make the other page the same: `forwarded` is called for every exec, and changes what it must."""
+        """Make the other page the same: forwarded(), which every exec calls, writes only what changes."""
         layout.LEDGER_PAGE.pack_into(self._memory, _PLACES[self._current ^ 1], *page)
         self._forwarded, self._malformed, self.handled = page[:3]
 
     def forwarded(self, handled: int) -> None:
-        """One record more is in the journal, the one that was held if any."""
+        """The journal accepted a record; if one was held, it was that."""
         following = self._current ^ 1
         self._forwarded += 1
         _put_progress(self._memory, _PLACES[following], self._forwarded, self._malformed, handled, 0)
@@ -81,14 +81,14 @@ class Ledger:
         self.handled = handled
 
     def hold(self, record: bytes, handled: int) -> None:
-        """Keep a record that left the ring; there is room for one. Raises ValueError if it is too long."""
+        """Keep a record that left the ring. Raises ValueError if it is too long or another is held."""
         if len(record) > self.room or self.page.held:
             raise ValueError(f"no room for a record of {len(record)} bytes")
         self._memory[_HELD : _HELD + len(record)] = record
         self.commit(self.page._replace(held=len(record), handled=handled))
 
     def held(self) -> bytes:
-        """The record that is kept, or nothing."""
+        """The record that is held; empty if none is."""
         return bytes(self._memory[_HELD : _HELD + self.page.held])
 
     def close(self) -> None:

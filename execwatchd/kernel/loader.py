@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Compile and load the program with BCC, in a child that hands over file descriptors and ends.
 
-BCC carries LLVM: 124 MiB that it never gives back.
-The only module that imports bcc.
+BCC brings LLVM, 124 MiB that it never gives back. Only this module imports bcc.
 """
 
 import os
@@ -16,15 +15,16 @@ from execwatchd.kernel.options import Options
 from execwatchd.shared.errors import Failure
 from execwatchd.shared.forked import Helper
 
-MAPS = ("config", "defaults", "counters", "output", "ledger", "buckets", "more_buckets", "told")
+MAPS = ("config", "defaults", "counters", "output", "ledger", "buckets", "subuid_buckets", "reports")
 EXIT_MAPS = ("running",)
-# Of two programs at one tracepoint the second runs after the first, and is called by the name with a suffix.
+# The program of each attachment, which is called as its tracepoint. A second attachment to a tracepoint has a
+# suffix; the kernel runs the program that was attached first before the other.
 RAW_TRACEPOINTS = {
     "task_rename": "on_task_rename",
     "sched_process_exec": "on_exec",
-    "sched_process_exec.again": "on_exec_again",
+    "sched_process_exec.retry": "on_exec_retry",
 }
-EXIT_TRACEPOINTS = {"sched_process_exit": "on_process_exit", "sched_process_exit.again": "on_end_again"}
+EXIT_TRACEPOINTS = {"sched_process_exit": "on_exit", "sched_process_exit.retry": "on_exit_retry"}
 FAILURE_TRACEPOINTS = {
     "sys_enter_execve": "enter_execve",
     "sys_enter_execveat": "enter_execveat",
@@ -63,24 +63,25 @@ def _compile(
     os.chdir("/")  # BCC puts -I<current directory> first
     vmlinux, absent = header.generate(exits=options.exits)
     text = c_source.assembled(sources / "execwatch.c", {"vmlinux.h": vmlinux})
-    said = tempfile.TemporaryFile()  # noqa: SIM115  ends with the process
+    output = tempfile.TemporaryFile()  # noqa: SIM115  ends with the process
     for stream in (1, 2):
-        os.dup2(said.fileno(), stream)
-    bpf = _module(text, options.flags(), said)
+        os.dup2(output.fileno(), stream)
+    bpf = _module(text, options.flags(), output)
     maps = [*MAPS, *(EXIT_MAPS if options.exits else ())]
     names = [f"map.{name}" for name in maps]
     fds = [_map(bpf, name) for name in maps]
-    for name, fd in shared.items():  # BCC has no way to say this; programs name a map by its descriptor
+    # BCC can't load a program onto an existing map. But programs name maps by descriptor: replace it.
+    for name, fd in shared.items():
         os.dup2(fd, _map(bpf, name), inheritable=False)
     raw, failing = programs(options)
     kinds = [(name, bpf.RAW_TRACEPOINT) for name in raw] + [(name, bpf.TRACEPOINT) for name in failing]
     for name, kind in kinds:
         names.append(f"prog.{name}")
-        fds.append(_program(bpf, name, kind, said))
+        fds.append(_program(bpf, name, kind, output))
     return (names, absent), fds
 
 
-def _module(text: str, flags: list[str], said: Any) -> Any:
+def _module(text: str, flags: list[str], output: Any) -> Any:
     try:
         import bcc  # noqa: PLC0415  only here: it maps LLVM
     except ImportError as error:
@@ -91,7 +92,7 @@ def _module(text: str, flags: list[str], said: Any) -> Any:
     try:
         return bcc.BPF(text=text.encode(), cflags=["-Wno-macro-redefined", *flags])
     except Exception as error:  # bcc raises nothing more exact
-        raise _explained("the program could not be compiled", error, said) from None
+        raise _explained("the program could not be compiled", error, output) from None
 
 
 def _map(bpf: Any, name: str) -> int:
@@ -100,17 +101,17 @@ def _map(bpf: Any, name: str) -> int:
     return int(libbcc.lib.bpf_table_fd(bpf.module, name.encode()))
 
 
-def _program(bpf: Any, name: str, kind: int, said: Any) -> int:
+def _program(bpf: Any, name: str, kind: int, output: Any) -> int:
     try:
         return int(bpf.load_func(name.encode(), kind).fd)
     except Exception as error:  # bcc raises nothing more exact
-        raise _explained(f"the kernel refused the program {name}", error, said) from None
+        raise _explained(f"the kernel refused the program {name}", error, output) from None
 
 
-def _explained(what: str, error: Exception, said: Any) -> Failure:
-    """BCC prints why to stderr; its last lines are the verifier's or the compiler's verdict."""
-    said.seek(0)
-    text = said.read().decode(errors="replace")
+def _explained(what: str, error: Exception, output: Any) -> Failure:
+    """A Failure with the compiler's or the verifier's verdict, which BCC printed, or the likely cause."""
+    output.seek(0)
+    text = output.read().decode(errors="replace")
     detail = _verdict([line.strip() for line in text.splitlines() if line.strip()]) or str(error)
     if "confidentiality" in _lockdown():
         return Failure(
@@ -125,7 +126,7 @@ def _explained(what: str, error: Exception, said: Any) -> Failure:
 
 
 def _verdict(lines: list[str]) -> str:
-    """The compiler's first error, or what the verifier says before its last line, which is statistics."""
+    """The compiler's first error, or the verifier's last lines; its very last one is statistics."""
     errors = [line for line in lines if "error:" in line]
     return errors[0] if errors else " / ".join(lines[-3:-1])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the program is compiled for: options that take a new one to change."""
+"""The options that the program is compiled for; to change one takes a new program."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,8 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`ring_size`: bytes, a power of two. `argv_bytes`: kept of the arguments of one exec.
-
-    `ancestors`: how many, 0 to 8.
+    """`ring_size`: bytes, a power of two. `argv_bytes`: of an exec's arguments that are kept, at most.
+    `ancestors`: 0 to 8.
     """
 
     ring_size: int
@@ -24,7 +23,7 @@ class Options:
     exits: bool = False
 
     def flags(self) -> list[str]:
-        """As compiler flags of bpf/execwatch.c."""
+        """As compiler flags for bpf/execwatch.c."""
         pages = self.ring_size // 4096
         flags = [
             f"-DARGV_BYTES={self.argv_bytes}",

@@ -42,7 +42,7 @@ class RulesMap:
 
     def default(self) -> Rule:
         """What a UID without a rule gets."""
-        return unpack(self._defaults.get(_DEFAULT) or bytes(layout.USER.size))
+        return unpack(self._defaults.get(_DEFAULT) or bytes(layout.RULE.size))
 
     def set_default(self, rule: Rule) -> None:
         """What a UID without a rule gets from now on."""
@@ -56,10 +56,10 @@ def pack(rule: Rule) -> bytes:
     """
     if rule.message is None or rule.action is None or rule.limit is None:
         raise ValueError(f"not every member is set: {rule}")
-    return layout.USER.pack(rule.message.encode(), _ACTIONS.index(rule.action), per_second(rule.limit))
+    return layout.RULE.pack(rule.message.encode(), _ACTIONS.index(rule.action), per_second(rule.limit))
 
 
 def unpack(value: bytes) -> Rule:
     """The rule that `pack` made this of."""
-    message, action, limit = layout.USER.unpack(value[: layout.USER.size])
+    message, action, limit = layout.RULE.unpack(value[: layout.RULE.size])
     return Rule(message.rstrip(b"\0").decode(errors="replace"), _ACTIONS[action], limit_of(limit))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Have one current generation attached: taken over, loaded anew, or in place of one of another layout."""
+"""At a start: take over the attached generation, or load and attach a new one in its place."""
 
 import logging
 import os
@@ -7,21 +7,21 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from execwatchd.kernel import generation, layout
+from execwatchd.kernel import layout
 from execwatchd.kernel.descriptor_store import Store
 from execwatchd.kernel.digest import digest
-from execwatchd.kernel.generation import Generation
+from execwatchd.kernel.generation import RUNNING, Generation, by_number, check, share
 from execwatchd.kernel.ledger import Page
 from execwatchd.kernel.options import Options
 from execwatchd.shared.counters import Counters
 from execwatchd.shared.errors import Failure
-from execwatchd.shared.message_ids import Kind, entry
+from execwatchd.shared.message_ids import MessageId, log_fields
 
 log = logging.getLogger(__name__)
 
 
-class Hooks:
-    """`current` is attached; `former`, oldest first, are detached and still to be read."""
+class Generations:
+    """`current` is attached. `former`, oldest first, are detached, and their rings are still to be read."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -35,30 +35,23 @@ class Hooks:
         options: Options,
         fill: Callable[[Generation], None],
     ) -> None:
-        """Take over what was stored, or load and attach. `fill` writes a generation's message maps before
-        the first exec can be seen. Raises Failure.
+        """Take over what was stored, or load and attach. `fill` writes the rules into a generation's maps,
+        before the first exec can be seen. Raises Failure.
         """
-        known = self._believed(stored)
-        is_attached = bool(known) and known[-1].is_attached()
-        if is_attached and known[-1].ledger.digest == digest(sources, options):
-            *self.former, self.current = known
-            self._retire()
-            fill(self.current)
-            log.info(
-                "took over the attached program: %s",
-                ", ".join(self.current.attached),
-                extra=entry(Kind.ATTACHED),
-            )
+        usable = self._usable(stored)
+        is_attached = bool(usable) and usable[-1].is_attached()
+        if is_attached and usable[-1].ledger.digest == digest(sources, options):
+            self._take_over(usable, fill)
+            attached = ", ".join(self.current.attached)
+            log.info("took over the attached program: %s", attached, extra=log_fields(MessageId.ATTACHED))
             return
         try:
-            self._load(known, sources, options, fill)
+            self._load(usable, sources, options, fill)
         except Failure as failure:
             if not is_attached:
                 raise
             log.error("%s; the program of before goes on", failure)  # noqa: TRY400  its text is the whole story
-            *self.former, self.current = known
-            self._retire()
-            fill(self.current)
+            self._take_over(usable, fill)
 
     @property
     def attached(self) -> list[str]:
@@ -68,7 +61,7 @@ class Hooks:
     @property
     def since(self) -> int:
         """When the counters began, µs of CLOCK_REALTIME."""
-        return min(one.ledger.page.since for one in self._counting())
+        return min(generation.ledger.page.since for generation in self._all())
 
     @property
     def ring_size(self) -> int:
@@ -77,29 +70,30 @@ class Hooks:
 
     def counters(self) -> Counters:
         """Of all generations together."""
-        return Counters(*map(sum, zip(*(one.counters() for one in self._counting()), strict=True)))
+        counters = (generation.counters() for generation in self._all())
+        return Counters(*map(sum, zip(*counters, strict=True)))
 
     def reported(self) -> int:
-        """Losses that the journal was told of."""
-        return sum(one.ledger.page.reported for one in self._counting())
+        """Lost records that were reported in the journal."""
+        return sum(generation.ledger.page.reported for generation in self._all())
 
     def unended(self) -> int:
-        """Processes of which the end could not be awaited; the current program alone."""
+        """Processes whose end could not be recorded, by the current generation alone."""
         return self.current.unended()
 
     def missed(self) -> int:
-        """Execs that the kernel skipped the program for; the current one alone."""
+        """Execs that the kernel ran no program for, by the current generation alone."""
         return self.current.missed()
 
-    def _counting(self) -> list[Generation]:
+    def _all(self) -> list[Generation]:
         return [*self.former, self.current]
 
     def detach(self) -> None:
-        """For good: no exec is seen any more; what is in the ring can still be read."""
+        """Stop seeing execs. What is in the ring can still be read."""
         self.current.detach(self._store)
 
     def settle(self) -> None:
-        """Once the rings of `former` are empty: add what they counted to the current books, let them go."""
+        """Add what `former` counted to the current ledger and discard them. Their rings must be empty."""
         if not self.former:
             return
         page = self.current.ledger.page
@@ -114,76 +108,85 @@ class Hooks:
                 reported=page.reported + books.reported,
                 since=min(page.since, books.since),
             )
-        self.current.buckets.carry([(one.buckets, bool(one.ledger.page.settled)) for one in self.former])
+        self.current.buckets.carry([(old.buckets, bool(old.ledger.page.settled)) for old in self.former])
         self.current.ledger.commit(page._replace(settled=1))
         for old in self.former:
             old.discard(self._store)
         self.former.clear()
 
+    def _take_over(self, usable: list[Generation], fill: Callable[[Generation], None]) -> None:
+        *self.former, self.current = usable
+        self._retire()
+        fill(self.current)
+
     def _load(
         self,
-        known: list[Generation],
+        former: list[Generation],
         sources: Path,
         options: Options,
         fill: Callable[[Generation], None],
     ) -> None:
-        number = known[-1].number + 1 if known else 1
-        page = Page(since=time.time_ns() // 1000, settled=int(not known))
-        new = Generation.load(number, sources, options, page, known[-1] if known else None)
+        number = former[-1].number + 1 if former else 1
+        page = Page(since=time.time_ns() // 1000, settled=int(not former))
+        new = Generation.load(number, sources, options, page, former[-1] if former else None)
         try:
             fill(new)
             new.attach(options)
         except BaseException:
             new.discard(self._store)
             raise
-        if not new.goes_on:
-            self._store.remove(generation.RUNNING)
+        if not new.shares_running:
+            self._store.remove(RUNNING)
         new.keep(self._store)
-        self.current, self.former = new, known
+        self.current, self.former = new, former
         attached = ", ".join(new.attached)
-        replaces = bool(known) and known[-1].is_attached()
+        replaces = bool(former) and former[-1].is_attached()
         self._retire()
         if replaces:
             log.info(
                 "attached in place of a program of another version or other options: %s", attached,
-                extra=entry(Kind.LAYOUT_CHANGED),
+                extra=log_fields(MessageId.LAYOUT_CHANGED),
             )  # fmt: skip
         else:
-            log.info("attached: %s", attached, extra=entry(Kind.ATTACHED))
+            log.info("attached: %s", attached, extra=log_fields(MessageId.ATTACHED))
 
     def _retire(self) -> None:
         for old in self.former:
             old.detach(self._store)
 
-    def _believed(self, stored: Mapping[str, int]) -> list[Generation]:
-        """The generations to go on with, oldest first, the last one attached if any is; others are let go."""
-        generations, strangers = generation.by_number(stored)
-        running = strangers.pop(generation.RUNNING, None)
-        whole = []
-        for number, fds in generations.items():
-            generation.share(fds, running)
+    def _usable(self, stored: Mapping[str, int]) -> list[Generation]:
+        """The generations to go on with, oldest first, the last one attached if any is. All other descriptors
+        are closed, here and in the store.
+        """
+        by_numbers, others = by_number(stored)
+        running = others.pop(RUNNING, None)
+        complete = []
+        for number, fds in by_numbers.items():
+            share(fds, running)
             try:
-                generation.check(fds)
-                one = Generation(number, fds)
-                layout.record_head(one.ledger.schema)
-                whole.append(one)
+                check(fds)
+                generation = Generation(number, fds)
+                layout.record_head(generation.ledger.schema)
+                complete.append(generation)
             except (OSError, ValueError) as error:
                 log.warning("generation %d from the file descriptor store is let go: %s", number, error)
-                strangers.update({f"{number}.{name}": fd for name, fd in fds.items()})
-        for name, fd in strangers.items():
+                others.update({f"{number}.{name}": fd for name, fd in fds.items()})
+        for name, fd in others.items():
             self._store.remove(name)
             os.close(fd)
         if running is not None:
             os.close(running)
-        return self._needed(whole)
+        return self._needed(complete)
 
-    def _needed(self, whole: list[Generation]) -> list[Generation]:
-        """Without those that were killed half-way: into the store, where the one before is attached still,
-        or out of it, where the books of the one after have their numbers. Where none is attached, as the
-        store had no room, all have something to be read.
+    def _needed(self, complete: list[Generation]) -> list[Generation]:
+        """Without those that a kill left half-way: on its way into the store, while the one before is still
+        attached, or on its way out, when its numbers are in the books of the one after. If none is attached,
+        since the store had no room, all have something to be read.
         """
-        last = max((i for i, one in enumerate(whole) if one.is_attached()), default=len(whole) - 1)
-        first = max((i for i, one in enumerate(whole[: last + 1]) if one.ledger.page.settled), default=0)
-        for one in [*whole[:first], *whole[last + 1 :]]:
-            one.discard(self._store)
-        return whole[first : last + 1]
+        attached = [i for i, generation in enumerate(complete) if generation.is_attached()]
+        last = max(attached, default=len(complete) - 1)
+        settled = [i for i in range(last + 1) if complete[i].ledger.page.settled]
+        first = max(settled, default=0)
+        for generation in [*complete[:first], *complete[last + 1 :]]:
+            generation.discard(self._store)
+        return complete[first : last + 1]

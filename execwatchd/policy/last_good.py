@@ -10,7 +10,7 @@ from execwatchd.policy.configuration import Config
 from execwatchd.policy.state import Loaded
 from execwatchd.shared import atomic_file
 from execwatchd.shared.errors import ConfigError
-from execwatchd.shared.message_ids import Kind, entry
+from execwatchd.shared.message_ids import MessageId, log_fields
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def reject(error: Exception) -> None:
         log.error(
             "configuration rejected, the old one stays: %s",
             problem,
-            extra=entry(Kind.CONFIG_REJECTED, EXECWATCH_REASON=problem),
+            extra=log_fields(MessageId.CONFIG_REJECTED, EXECWATCH_REASON=problem),
         )
 
 

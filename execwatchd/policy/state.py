@@ -12,7 +12,7 @@ from typing import NamedTuple
 from execwatchd.policy.layer import Layer
 from execwatchd.shared import atomic_file
 from execwatchd.shared.errors import NotChanged
-from execwatchd.shared.message_ids import Kind, entry
+from execwatchd.shared.message_ids import MessageId, log_fields
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class StateStore:
             path,
             fate,
             reason,
-            extra=entry(Kind.STATE_REJECTED, EXECWATCH_FILE=str(path), EXECWATCH_REASON=reason),
+            extra=log_fields(MessageId.STATE_REJECTED, EXECWATCH_FILE=str(path), EXECWATCH_REASON=reason),
         )
 
     def _write(self, path: Path, state: Layer) -> None:

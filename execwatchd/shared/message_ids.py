@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The kinds of journal entry: one MESSAGE_ID each, with one entry in contrib/systemd/execwatchd.catalog."""
+"""The MESSAGE_ID of each kind of journal entry; contrib/systemd/execwatchd.catalog explains each."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -7,8 +7,8 @@ from enum import Enum
 Fields = Mapping[str, str | int]
 
 
-class Kind(Enum):
-    """MESSAGE_ID of each kind, as journald's own: 128 random bits in lower-case hex."""
+class MessageId(Enum):
+    """128 random bits in lower-case hexadecimal, as journald's own."""
 
     EXEC = "818fcaf2384c45788aaa2a2b8e5c1f26"
     EXEC_FAILED = "7d7e6579224d4d069ca1b57e6649845d"
@@ -20,11 +20,11 @@ class Kind(Enum):
     MESSAGE_CHANGED = "ac4e350d14ff4d8c94a1702a4cffba0b"
     CONFIG_REJECTED = "3583d383513d4d868aab37419acd0e32"
     STATE_REJECTED = "baeb8db566a44562ad60f93976f887ae"
-    STORM_BEGAN = "04496b45c115f9f569bef7b76f3b0a3a"
-    HELD_BACK = "a886b5596211af5fddd717649dd56d04"
+    STORM_STARTED = "04496b45c115f9f569bef7b76f3b0a3a"
+    STORM_CONTINUES = "a886b5596211af5fddd717649dd56d04"
     STORM_ENDED = "af5f899df2dd80d8abac1a41194c4c1a"
 
 
-def entry(kind: Kind, **fields: str | int) -> dict[str, Fields]:
-    """The `extra=` of a logging call that makes it a journal entry of this kind with these fields."""
-    return {"journal": {"MESSAGE_ID": kind.value, **fields}}
+def log_fields(message_id: MessageId, **fields: str | int) -> dict[str, Fields]:
+    """The `extra=` of a logging call: it gives the line's journal entry this id and these fields."""
+    return {"journal": {"MESSAGE_ID": message_id.value, **fields}}

@@ -133,22 +133,22 @@ class Drain:
 
     def __init__(
         self,
-        hooks: Sources,
+        sources: Sources,
         outbox: Outbox,
         wait_writable: Callable[[Callable[[], None]], None],
         on_empty: Callable[[], None],
         seen: Callable[[Record], None] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._hooks = hooks
+        self._sources = sources
         self._wait_writable = wait_writable
         self._on_empty = on_empty
-        self._readers = [Reader(one, outbox, seen) for one in (*hooks.former, hooks.current)]
+        self._readers = [Reader(one, outbox, seen) for one in (*sources.former, sources.current)]
         self._pending: asyncio.Handle | None = None
         self._guard = Guard("reading the ring")
         self._stopped = False
         self._looked = 0.0
-        self._position = hooks.current.read_position()
+        self._position = sources.current.read_position()
         self.pause = PAUSE
         self.stalled = False
         self.passes = 0  # how often a pass read something: the watchdog's proof of progress
@@ -217,7 +217,7 @@ class Drain:
             return
         self._readers.pop(0).close()
         if len(self._readers) == 1:
-            self._hooks.settle()
+            self._sources.settle()
         self._pending = self._loop.call_soon(self._pass)
 
     def _rest(self, *, read_something: bool) -> None:
@@ -234,7 +234,7 @@ class Drain:
     def _next_pause(self) -> float:
         """Shorter if what came since the last one is much of the ring: a small ring, or a large host."""
         position = self._readers[0].position
-        share = (position - self._position) / self._hooks.ring_size
+        share = (position - self._position) / self._sources.ring_size
         self._position = position
         wanted = self.pause * _FILL / share if share else PAUSE
         self.pause = min(PAUSE, max(_SHORTEST, wanted))

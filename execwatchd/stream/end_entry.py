@@ -8,14 +8,14 @@ import signal
 from execwatchd.kernel.layout import END, NO_ID
 from execwatchd.shared import quoting
 from execwatchd.shared.durations import duration
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream.decode import Record
 from execwatchd.stream.exec_entry import exec_id, terminal, truncated, where
 from execwatchd.stream.journal_fields import field, string
 
 _HEAD = (
     b"MESSAGE=%b\nSYSLOG_IDENTIFIER=execwatchd\nPRIORITY=6\nMESSAGE_ID="
-    + Kind.EXITED.value.encode()
+    + MessageId.EXITED.value.encode()
     + b"\nEXECWATCH_PID=%d\nEXECWATCH_UID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_RUN_TIME_USEC=%d\n"
 )
 _PAGE_KIB = resource.getpagesize() // 1024

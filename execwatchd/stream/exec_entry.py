@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from execwatchd.kernel.layout import ANCESTOR, EXEC_ID, NO_ID, Flag
 from execwatchd.shared import quoting
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from execwatchd.shared.visible import has_right_to_left
 from execwatchd.stream import cgroup
 from execwatchd.stream.decode import REDACTED, Record
@@ -167,7 +167,7 @@ def _who(  # noqa: PLR0917  its arguments are the key of the cache
         b"MESSAGE": string(text),
         b"ERRNO": _errno_name(result).encode() if result else None,
     }
-    kind = Kind.EXEC_FAILED if result else Kind.EXEC
+    kind = MessageId.EXEC_FAILED if result else MessageId.EXEC
     fields = [
         field(name, value if isinstance(value, bytes) else b"%d" % value)
         for name, value in values.items()

@@ -4,7 +4,7 @@
 import time
 from collections.abc import Callable
 
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream import journal_fields
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.ring import Sources
@@ -15,8 +15,8 @@ _EVERY = 30.0  # s, while the ring never gets empty
 class Losses:
     """Compares what the kernel and the ledger call lost with what was told."""
 
-    def __init__(self, hooks: Sources, outbox: Outbox, signal: Callable[[int], None]) -> None:
-        self._hooks = hooks
+    def __init__(self, sources: Sources, outbox: Outbox, signal: Callable[[int], None]) -> None:
+        self._sources = sources
         self._outbox = outbox
         self._signal = signal
         self._told_at = time.monotonic()
@@ -24,15 +24,15 @@ class Losses:
 
     def tell(self) -> None:
         """Called when the ring is empty: a stall's losses are one entry."""
-        if self._hooks.former:
+        if self._sources.former:
             return
-        lost = self._hooks.counters().lost
-        books = self._hooks.current.ledger
+        lost = self._sources.counters().lost
+        books = self._sources.current.ledger
         count = lost - books.page.reported
         if count <= 0:
             return
         told, reasons = self._reasons(count)
-        what = "execs or ends" if "sched_process_exit" in self._hooks.attached else "execs"
+        what = "execs or ends" if "sched_process_exit" in self._sources.attached else "execs"
         if not self._outbox.send(_entry(count, f"{count} {what} were not recorded: {reasons}")):
             return
         for words, number in told.items():
@@ -49,9 +49,9 @@ class Losses:
     def _causes(self) -> dict[str, int]:
         """What isn't for want of room, by the words that tell of so many."""
         return {
-            "{} processes ended unseen, or were too many to watch": self._hooks.unended(),
-            "{} came while the program was interrupted on their CPU": self._hooks.missed(),
-            "{} could not be read, as the log says": self._hooks.current.ledger.page.malformed,
+            "{} processes ended unseen, or were too many to watch": self._sources.unended(),
+            "{} came while the program was interrupted on their CPU": self._sources.missed(),
+            "{} could not be read, as the log says": self._sources.current.ledger.page.malformed,
         }
 
     def _reasons(self, count: int) -> tuple[dict[str, int], str]:
@@ -61,11 +61,11 @@ class Losses:
             if new := min(max(number - self._known[words], 0), count):
                 told[words] = new
                 count -= new
-        full = f"the ring of {self._hooks.ring_size >> 10} KiB was full; raise ring_size"
+        full = f"the ring of {self._sources.ring_size >> 10} KiB was full; raise ring_size"
         others = [words.format(number) for words, number in told.items()]
         return told, "; ".join([*([full] * bool(count)), *others])
 
 
 def _entry(count: int, text: str) -> bytes:
-    fields: dict[str, str | int] = {"MESSAGE_ID": Kind.EVENTS_LOST.value, "EXECWATCH_LOST": count}
+    fields: dict[str, str | int] = {"MESSAGE_ID": MessageId.EVENTS_LOST.value, "EXECWATCH_LOST": count}
     return journal_fields.log_entry(4, text, fields)

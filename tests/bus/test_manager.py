@@ -15,7 +15,7 @@ from execwatchd import __version__
 from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE, XML
 from execwatchd.policy.configuration import Config
 from execwatchd.policy.settings import Settings
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from execwatchd.shared.rules import Action, Rule
 from tests.bus.harness import ALICE, DBUS_ERROR, OWN_ERROR, PrivateBus, serving, until
 from tests.fakes.control import state_store
@@ -149,7 +149,7 @@ async def test_every_change_is_logged_with_who_made_it(
         await root.set("DefaultMessage", "new")
         await root.set("DefaultAction", "ignore")
     who = {
-        "MESSAGE_ID": Kind.MESSAGE_CHANGED.value,
+        "MESSAGE_ID": MessageId.MESSAGE_CHANGED.value,
         "EXECWATCH_CALLER_UID": 0,
         "EXECWATCH_CALLER_PID": os.getpid(),
     }

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from execwatchd.ctl.__main__ import main
+from execwatchd.ctl.journal.exec_counts import ExecCounts
 from execwatchd.ctl.ports import Clause, Entry, Memory, Query, Row, Source, Tools
 from execwatchd.ctl.view.terminal import Console
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 
 BOOT = "0123456789abcdef0123456789abcdef"
 UNIT = b"execwatchd.service"
@@ -88,15 +89,15 @@ class FakeJournal:
     def __init__(self, entries: Sequence[Entry] = (), later: Sequence[Entry] = ()) -> None:
         self.stored = list(entries)
         self.later = list(later)
-        self.known_boots: Sequence[str] = (BOOT,)
+        self.boot_ids: Sequence[str] = (BOOT,)
         self.may_read = True
         self.queries: list[Query] = []
         self.sources: list[Source] = []
 
     def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
         self.queries.append(query)
-        found = [entry for entry in self.stored if _matches(entry, query)]
-        yield from found if query.lines is None else found[len(found) - query.lines :]
+        matching = [entry for entry in self.stored if _matches(entry, query)]
+        yield from matching if query.lines is None else matching[len(matching) - query.lines :]
         while query.follow and self.later:
             before_wait()
             entry = self.later.pop(0)
@@ -125,7 +126,7 @@ class FakeJournal:
         return next((entry for entry in self.stored if _matches(entry, Query(tuple(clauses)))), None)
 
     def boots(self) -> Sequence[str]:
-        return self.known_boots
+        return self.boot_ids
 
     def readable(self) -> bool:
         return self.may_read
@@ -141,7 +142,11 @@ def _matches(entry: Entry, query: Query) -> bool:
 
 
 def entry(
-    kind: Kind = Kind.EXEC, at: int = 0, sender: bytes | None = UNIT, text: bytes = b"", **fields: Any
+    kind: MessageId = MessageId.EXEC,
+    at: int = 0,
+    sender: bytes | None = UNIT,
+    text: bytes = b"",
+    **fields: Any,
 ) -> Entry:
     """An entry of the daemon's, `at` seconds after EPOCH; bytes stay, the rest is made text.
 
@@ -179,7 +184,7 @@ def exec_entry(pid: int, *argv: bytes, at: int = 0, **fields: Any) -> Entry:
 
 def failed_entry(pid: int, *argv: bytes, error: str = "ENOENT", **fields: Any) -> Entry:
     """An exec of these arguments that failed."""
-    made = exec_entry(pid, *argv, kind=Kind.EXEC_FAILED, RESULT=-2, ERRNO=error, **fields)
+    made = exec_entry(pid, *argv, kind=MessageId.EXEC_FAILED, RESULT=-2, ERRNO=error, **fields)
     kept = {name: value for name, value in made.fields.items() if name != "EXECWATCH_NEW_COMM"}
     return made._replace(fields=kept)
 
@@ -196,7 +201,30 @@ def end_entry(pid: int, exec_id: str, ran: int, code: int | None = 0, **fields: 
         "PEAK_RSS_KB": 46182,
     }
     defaults |= {"RUN_TIME_USEC": ran * 1000, **(killed if code is None else ended)}
-    return entry(Kind.EXITED, **(defaults | fields))
+    return entry(MessageId.EXITED, **(defaults | fields))
+
+
+NOBODY = 3_999_999_999  # a UID that has no name anywhere
+EXECS = [
+    exec_entry(1, b"/bin/ls", at=1, UID=0, UNIT="nginx.service"),
+    exec_entry(2, b"/bin/ls", at=2, UID=0),
+    exec_entry(3, b"sh", at=2, UID=0, UNIT="nginx.service"),
+    exec_entry(4, b"ls", at=3, UID=NOBODY),
+    failed_entry(5, b"nosuch", at=3, UID=NOBODY),
+]
+MISSING = [
+    entry(MessageId.EVENTS_LOST, at=3, LOST=12),
+    entry(MessageId.STORM_STARTED, at=3, SUPPRESSED=7),
+    entry(MessageId.ATTACHED, at=3),
+]
+
+
+def counted(*entries: Entry, width: int = 1_000_000) -> ExecCounts:
+    """The counts of these entries, in intervals of so many µs."""
+    counts = ExecCounts(width, EPOCH)
+    for each in entries:
+        counts.add(each)
+    return counts
 
 
 class Rig:

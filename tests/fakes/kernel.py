@@ -27,7 +27,7 @@ class FakeSource:
 
     def __init__(self, *, since: int = 1, room: int = 4096) -> None:
         self.memory = bytearray(layout.LEDGER_SIZE + room)
-        Ledger(self.memory).begin("digest", Page(since=since, settled=1))
+        Ledger(self.memory).initialise("digest", Page(since=since, settled=1))
         self.ledger: Ledger
         self.step: Callable[[], None] = lambda: None
         self.again()
@@ -140,7 +140,7 @@ class FakeRing:
 
 
 class FakeSources:
-    """`Hooks` without a kernel."""
+    """`Generations` without a kernel."""
 
     def __init__(self, current: FakeSource, former: Iterable[FakeSource] = ()) -> None:
         self.current = current

@@ -126,20 +126,20 @@ def test_what_the_first_program_did_not_see_the_second_does(runner: Runner, targ
         rules.set(UID, rule("this one", Action.RECORD))
         rules.set(UID + 2, rule("", Action.RECORD, 1))
         run(runner, target, UID, 30)
-        assert again(watch) == 0  # nothing is seen twice
+        assert retried(watch) == 0  # nothing is seen twice
         os.close(watch.generation.fds.pop("link.sched_process_exec"))
         time.sleep(0.1)  # until the kernel has let go of it
-        before = again(watch)
+        before = retried(watch)
         run(runner, target, UID, 30)
         run(runner, target, UID + 1, 40)
         run(runner, target, UID + 2, 20)
-        assert again(watch) - before >= 90
+        assert retried(watch) - before >= 90
         found = by(watch, UID)
         assert len(found) == 60
         (same,) = {(one.flags, one.comm, one.new_comm, one.message, one.argv) for one in found}
         assert same[0] & Flag.HAS_COMM
         assert by(watch, UID + 1) == []
-        assert len(by(watch, UID + 2)) + watch.generation.held_back() == 20
+        assert len(by(watch, UID + 2)) + watch.generation.suppressed() == 20
         assert watch.generation.counters().lost == 0
 
 
@@ -153,6 +153,6 @@ def skipped(watch: Watch) -> int:
     return lost
 
 
-def again(watch: Watch) -> int:
+def retried(watch: Watch) -> int:
     """Execs that the second program saw."""
-    return watch.generation._counting.now().again
+    return watch.generation._counting.now().retried

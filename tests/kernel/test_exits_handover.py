@@ -13,7 +13,7 @@ import pytest
 from execwatchd.kernel import layout
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.libbpf import Map, Pointer
-from execwatchd.kernel.takeover import Hooks
+from execwatchd.kernel.takeover import Generations
 from execwatchd.stream.decode import Decoder, Record
 from tests.kernel.test_takeover import Manager, die, duplicates, start
 from tests.kernel.watch import DEFAULT
@@ -67,8 +67,8 @@ def records(generation: Generation) -> list[Record]:
 class Seen:
     """What the rings have, oldest first."""
 
-    def __init__(self, hooks: Hooks) -> None:
-        self._rings = [records(one) for one in (*hooks.former, hooks.current)]
+    def __init__(self, generations: Generations) -> None:
+        self._rings = [records(one) for one in (*generations.former, generations.current)]
 
     def execs(self, process: subprocess.Popen[bytes]) -> list[list[bytes]]:
         """The ids of its execs by ring."""
@@ -109,20 +109,20 @@ def test_ends_of_processes_that_another_program_recorded(manager: Manager) -> No
 
 
 def test_the_list_of_running_processes_is_handed_on_again_and_again(manager: Manager) -> None:
-    hooks = start(manager, EXITS)
+    generations = start(manager, EXITS)
     process = begin()
     for options in (OTHER, EXITS, OTHER):
-        die(hooks)
-        hooks = start(manager, options)
-        hooks.settle()
+        die(generations)
+        generations = start(manager, options)
+        generations.settle()
         assert {name for name in manager.kept if "running" in name} == {"shared.running"}
     end(process)
-    assert [len(ring) for ring in Seen(hooks).ends(process)] == [1]
-    die(hooks)
-    hooks = start(manager, DEFAULT)
-    hooks.settle()
+    assert [len(ring) for ring in Seen(generations).ends(process)] == [1]
+    die(generations)
+    generations = start(manager, DEFAULT)
+    generations.settle()
     assert not any("running" in name for name in manager.kept)
-    die(hooks)
+    die(generations)
 
 
 def test_a_list_that_a_kill_kept_from_the_store(manager: Manager, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from execwatchd.kernel import layout
-from execwatchd.kernel.buckets import SHARED, Bucket, Told
+from execwatchd.kernel.buckets import SHARED, Bucket, Report
 from execwatchd.kernel.c_source import directory
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.ledger import Page
@@ -25,8 +25,8 @@ from tests.kernel.watch import DEFAULT, NoStore, Runner, Watch
 SECOND = 10**9
 
 
-def held_back(watch: Watch, uid: int) -> int:
-    return watch.generation.buckets.buckets().get(uid, Bucket()).held_back
+def suppressed(watch: Watch, uid: int) -> int:
+    return watch.generation.buckets.buckets().get(uid, Bucket()).suppressed
 
 
 def admitted(times: list[int], limit: int) -> bool:
@@ -38,16 +38,16 @@ def admitted(times: list[int], limit: int) -> bool:
     )
 
 
-def test_a_burst_of_the_limit_passes_and_the_rest_is_held_back(runner: Runner, target: Path) -> None:
+def test_a_burst_of_the_limit_passes_and_the_rest_is_suppressed(runner: Runner, target: Path) -> None:
     with emptied() as watch:
         watch.generation.rules.set(UID, rule("", Action.RECORD, 20))
         run(runner, target, UID, 120)
         times = [record.timestamp for record in by(watch, UID)]
         assert admitted(times, 20)
         assert len(times) >= 20
-        assert len(times) + held_back(watch, UID) == 120
+        assert len(times) + suppressed(watch, UID) == 120
         assert (
-            watch.generation.counters().ignored == watch.generation.held_back() == held_back(watch, UID) > 0
+            watch.generation.counters().ignored == watch.generation.suppressed() == suppressed(watch, UID) > 0
         )
         assert watch.generation.buckets.buckets()[UID].limit == 20
 
@@ -63,7 +63,7 @@ def test_tokens_come_back(runner: Runner, target: Path) -> None:
             times = [record.timestamp for record in by(watch, UID)]
         assert admitted(times, 10)
         assert len(times) >= 10 + 20
-        assert len(times) + held_back(watch, UID) == count
+        assert len(times) + suppressed(watch, UID) == count
 
 
 def test_users_have_a_bucket_each(runner: Runner, target: Path) -> None:
@@ -75,8 +75,8 @@ def test_users_have_a_bucket_each(runner: Runner, target: Path) -> None:
         rules.set(UID + 2, rule("", Action.RECORD))
         for i in range(3):
             run(runner, target, UID + i, 40)
-        assert len(by(watch, UID)) + held_back(watch, UID) == 40
-        assert held_back(watch, UID) > 30
+        assert len(by(watch, UID)) + suppressed(watch, UID) == 40
+        assert suppressed(watch, UID) > 30
         assert [len(by(watch, UID + i)) for i in (1, 2)] == [40, 40]
         assert watch.generation.buckets.buckets().keys() == {SHARED, UID, UID + 1}
 
@@ -88,12 +88,12 @@ def test_the_default_limit_is_for_each_user_alone(runner: Runner, target: Path) 
             run(runner, target, uid, 30)
         for uid in (UID, UID + 1):
             assert len(by(watch, uid)) >= 3
-            assert len(by(watch, uid)) + held_back(watch, uid) == 30
-        before = held_back(watch, UID)
+            assert len(by(watch, uid)) + suppressed(watch, uid) == 30
+        before = suppressed(watch, UID)
         watch.generation.rules.set(UID, rule("", Action.RECORD))
         seen = len(by(watch, UID))
         run(runner, target, UID, 30)
-        assert (len(by(watch, UID)), held_back(watch, UID)) == (seen + 30, before)
+        assert (len(by(watch, UID)), suppressed(watch, UID)) == (seen + 30, before)
 
 
 def test_failures_count_too(runner: Runner, tracepoint_ids: Path) -> None:
@@ -105,8 +105,8 @@ def test_failures_count_too(runner: Runner, tracepoint_ids: Path) -> None:
             assert helper.end() == 2
         failed = watch.by(lambda one: one.uid == UID)
         assert {one.result for one in failed} == {-2}
-        assert len(failed) + held_back(watch, UID) == 5
-        assert held_back(watch, UID) > 0
+        assert len(failed) + suppressed(watch, UID) == 5
+        assert suppressed(watch, UID) > 0
 
 
 def test_what_is_ignored_takes_no_token(runner: Runner, target: Path) -> None:
@@ -114,7 +114,7 @@ def test_what_is_ignored_takes_no_token(runner: Runner, target: Path) -> None:
         watch.generation.rules.set(UID, rule("", Action.IGNORE, 1))
         run(runner, target, UID, 10)
         assert UID not in watch.generation.buckets.buckets()
-        assert (watch.generation.held_back(), watch.generation.counters().ignored) == (0, 10)
+        assert (watch.generation.suppressed(), watch.generation.counters().ignored) == (0, 10)
 
 
 @pytest.mark.parametrize("limit", [1, 50])
@@ -130,20 +130,20 @@ def test_storms_on_all_cpus_at_once(limit: int, runner: Runner, target: Path) ->
         for helper in helpers:
             assert helper.end() == 0
         times = sorted(record.timestamp for record in by(watch, UID))
-        assert len(times) + held_back(watch, UID) == storms * each
-        assert held_back(watch, UID) == watch.generation.held_back()
+        assert len(times) + suppressed(watch, UID) == storms * each
+        assert suppressed(watch, UID) == watch.generation.suppressed()
         lasted = times[-1] - times[0]
         assert len(times) <= limit + lasted * limit // SECOND + 1 + storms
 
 
-def test_a_bucket_that_is_let_go_says_what_it_held_back(runner: Runner, target: Path) -> None:
+def test_a_bucket_that_is_let_go_says_what_it_suppressed(runner: Runner, target: Path) -> None:
     with emptied() as watch:
         buckets = watch.generation.buckets
         watch.generation.rules.set_default(rule("", Action.IGNORE))
         watch.generation.rules.set(UID, rule("", Action.RECORD, 1))
         run(runner, target, UID, 20)
         passed = len(by(watch, UID))
-        assert buckets.remove(UID).held_back == 20 - passed > 0
+        assert buckets.remove(UID).suppressed == 20 - passed > 0
         assert UID not in buckets.buckets()
         assert buckets.remove(UID) == Bucket()
         run(runner, target, UID, 1)
@@ -164,13 +164,13 @@ def test_users_beyond_the_last_bucket_share_one(runner: Runner, target: Path) ->
         rules.set_default(rule("", Action.IGNORE))
         for i in range(3):
             rules.set(first + i, rule("", Action.RECORD, 1))
-        fill(watch, "map.more_buckets", first + 10, free=1)
+        fill(watch, "map.subuid_buckets", first + 10, free=1)
         for i in range(3):
             run(runner, target, first + i, 10)
         shared = [len(by(watch, first + i)) for i in (1, 2)]
-        assert sum(shared) + held_back(watch, SHARED) == 20
-        assert held_back(watch, SHARED) > 10
-        assert held_back(watch, first) > 0
+        assert sum(shared) + suppressed(watch, SHARED) == 20
+        assert suppressed(watch, SHARED) > 10
+        assert suppressed(watch, first) > 0
         assert not {first + 1, first + 2} & buckets.buckets().keys()
 
 
@@ -182,15 +182,15 @@ def test_who_has_many_uids_takes_no_room_of_others(runner: Runner, target: Path)
         rules.set_default(rule("", Action.IGNORE))
         for uid in (first, *others, 0):
             rules.set(uid, rule("", Action.RECORD, 1))
-        fill(watch, "map.more_buckets", first + 10, free=0)
+        fill(watch, "map.subuid_buckets", first + 10, free=0)
         run(runner, target, first, 10)
-        shared = held_back(watch, SHARED)
+        shared = suppressed(watch, SHARED)
         assert shared > 0
         for uid in others:
             run(runner, target, uid, 10)
             assert len(by(watch, uid)) > 0
-            assert len(by(watch, uid)) + held_back(watch, uid) == 10
-        assert held_back(watch, SHARED) == shared
+            assert len(by(watch, uid)) + suppressed(watch, uid) == 10
+        assert suppressed(watch, SHARED) == shared
         assert 0 in watch.generation.buckets.buckets()
 
 
@@ -209,8 +209,8 @@ def test_subordinate_uids_are_charged_to_who_made_the_namespace(
         helper.go()
         assert helper.end() == 0
         passed = watch.by(lambda one: first <= one.uid < first + count)
-        assert len(passed) + held_back(watch, UID) == count
-        assert held_back(watch, UID) > count // 2
+        assert len(passed) + suppressed(watch, UID) == count
+        assert suppressed(watch, UID) > count // 2
         assert watch.generation.buckets.buckets().keys() == {SHARED, UID}
 
 
@@ -225,7 +225,7 @@ def test_in_a_namespace_that_root_made_each_uid_counts_alone(runner: Runner, tar
         assert helper.end() == 0
         uids = {first + i for i in range(count)}
         assert {one.uid for one in watch.by(lambda one: one.uid in uids)} == uids
-        assert watch.generation.held_back() == 0
+        assert watch.generation.suppressed() == 0
         assert watch.generation.buckets.buckets().keys() == {SHARED, *uids}
 
 
@@ -249,16 +249,16 @@ def test_what_was_not_told_is_carried_to_a_successor() -> None:
         first, second, third = (one.buckets for one in made)
         kernels = [Map(one.fds["map.buckets"]) for one in made]
         key = UID.to_bytes(4, sys.byteorder)
-        kernels[0].set(key, layout.BUCKET.pack(*Bucket(held_back=100, created=5, limit=7)))
-        assert first.told() == {}
-        in_hand = Told(created=5, told=60, storm=50, in_hand=10, at=99, kind=2, active=1)
-        first.tell(UID, in_hand)
+        kernels[0].set(key, layout.BUCKET.pack(*Bucket(suppressed=100, created=5, limit=7)))
+        assert first.reports() == {}
+        report = Report(created=5, reported=60, storm_total=50, draft=10, draft_at=99, draft_kind=2, active=1)
+        first.report(UID, report)
         second.carry([(first, True)])
-        assert second.told() == {UID: in_hand._replace(created=0, told=0, carried=40, limit=7)}
-        kernels[1].set(key, layout.BUCKET.pack(*Bucket(held_back=3, created=8, limit=9)))
+        assert second.reports() == {UID: report._replace(created=0, reported=0, carried=40, limit=7)}
+        kernels[1].set(key, layout.BUCKET.pack(*Bucket(suppressed=3, created=8, limit=9)))
         for _ in range(2):
             third.carry([(first, True), (second, False)])
-            assert third.told() == {UID: in_hand._replace(created=0, told=0, carried=43, limit=9)}
+            assert third.reports() == {UID: report._replace(created=0, reported=0, carried=43, limit=9)}
     finally:
         for one in made:
             one.discard(NoStore())

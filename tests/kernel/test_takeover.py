@@ -13,7 +13,7 @@ from execwatchd.kernel import c_source, generation, layout
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.libbpf import program_info
 from execwatchd.kernel.options import Options
-from execwatchd.kernel.takeover import Hooks
+from execwatchd.kernel.takeover import Generations
 from execwatchd.shared.errors import Failure
 from execwatchd.shared.rules import Action
 from tests.fakes.rules import rule
@@ -61,15 +61,15 @@ def fill(new: Generation) -> None:
     new.rules.set_default(rule("Hello World", Action.RECORD))
 
 
-def start(manager: Manager, options: Options = DEFAULT) -> Hooks:
-    hooks = Hooks(manager)
-    hooks.start(manager.handed(), c_source.directory(), options, fill)
-    return hooks
+def start(manager: Manager, options: Options = DEFAULT) -> Generations:
+    generations = Generations(manager)
+    generations.start(manager.handed(), c_source.directory(), options, fill)
+    return generations
 
 
-def die(hooks: Hooks) -> None:
+def die(generations: Generations) -> None:
     """As a kill does: every descriptor of the process is closed, the manager's stay."""
-    for one in [*hooks.former, hooks.current]:
+    for one in [*generations.former, generations.current]:
         one.ledger.close()
         one._positions.release()
         for fd in one.fds.values():
@@ -80,9 +80,9 @@ def numbers(manager: Manager) -> set[str]:
     return {name.partition(".")[0] for name in manager.kept}
 
 
-def ids(hooks: Hooks) -> set[int]:
+def ids(generations: Generations) -> set[int]:
     """Which programs these are, in the kernel."""
-    fds = hooks.current.fds.items()
+    fds = generations.current.fds.items()
     return {program_info(fd).id for name, fd in fds if name.startswith("prog.")}
 
 
@@ -214,9 +214,9 @@ def test_a_busy_service_manager_keeps_the_old_one_attached(manager: Manager) -> 
 
 def test_what_is_not_ours_is_closed(manager: Manager) -> None:
     manager.kept = dict(zip(("stranger", "7.map.config"), os.pipe(), strict=True))
-    hooks = start(manager)
+    generations = start(manager)
     assert numbers(manager) == {"1"}
-    die(hooks)
+    die(generations)
 
 
 def test_a_map_in_another_ones_place_is_not_believed(manager: Manager) -> None:
@@ -236,16 +236,16 @@ def test_a_new_one_that_cannot_be_filled_leaves_the_old_one(manager: Manager) ->
     first = start(manager)
     before = ids(first)
     die(first)
-    hooks = Hooks(manager)
+    generations = Generations(manager)
 
     def refuse(new: Generation) -> None:
         if new.number > 1:
             raise Failure("no")
 
-    hooks.start(manager.handed(), c_source.directory(), OTHER, refuse)
-    assert ids(hooks) == before
+    generations.start(manager.handed(), c_source.directory(), OTHER, refuse)
+    assert ids(generations) == before
     assert numbers(manager) == {"1"}
-    die(hooks)
+    die(generations)
 
 
 def test_books_that_name_no_layout_are_not_believed(manager: Manager) -> None:

@@ -186,7 +186,7 @@ def test_journal_fields() -> None:
     assert documented == {*NUMBERS, *TEXTS}
 
 
-SUMS = {"LOST", "LIMIT", "HELD_BACK", "HELD_BACK_TOTAL"}  # of entries that stand for many executions
+SUMS = {"LOST", "LIMIT", "SUPPRESSED", "SUPPRESSED_TOTAL"}  # of entries that stand for many executions
 
 
 def test_journal_fields_that_the_daemon_writes_are_documented() -> None:

@@ -14,7 +14,7 @@ import pytest
 from execwatchd.policy import validate
 from execwatchd.policy.settings import Settings
 from execwatchd.shared.errors import EXIT_CONFIG
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 UNITS = REPOSITORY / "contrib/systemd"
@@ -81,7 +81,7 @@ def test_a_rejected_configuration_is_not_tried_again() -> None:
 
 def test_there_is_one_catalogue_entry_for_each_kind() -> None:
     assert sorted(re.findall(r"^-- ([0-9a-f]{32})$", CATALOGUE, re.MULTILINE)) == sorted(
-        k.value for k in Kind
+        k.value for k in MessageId
     )
 
 
@@ -92,7 +92,7 @@ def test_journald_takes_the_catalogue(tmp_path: Path) -> None:
     (tmp_path / "var/lib/systemd/catalog").mkdir(parents=True)
     assert run("journalctl", f"--root={tmp_path}", "--update-catalog") == ""
     listed = run("journalctl", f"--root={tmp_path}", "--list-catalog")
-    assert {line.split()[0] for line in listed.splitlines()} == {kind.value for kind in Kind}
+    assert {line.split()[0] for line in listed.splitlines()} == {kind.value for kind in MessageId}
     assert all(" execwatchd: " in line for line in listed.splitlines())
 
 

@@ -16,7 +16,7 @@ from execwatchd.ctl.__main__ import main
 from execwatchd.ctl.journal.systemd_journal import open_journal
 from execwatchd.ctl.ports import Query, Source, Tools
 from execwatchd.ctl.view.terminal import Console
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from tests.fakes.ctl import EPOCH, FakeManager
 from tests.system.harness import wait_until
 
@@ -25,7 +25,7 @@ Write = Callable[..., Path]
 ONE, TWO = "one", "two"
 
 
-def sent(host: str, second: int, kind: Kind = Kind.EXEC, **fields: object) -> dict[str, str]:
+def sent(host: str, second: int, kind: MessageId = MessageId.EXEC, **fields: object) -> dict[str, str]:
     """An exec of this host, in this second after EPOCH, as its journal has it."""
     own = f"{1 if host == ONE else 2:032x}"
     named = {f"EXECWATCH_{name}": str(value) for name, value in fields.items() if name[0] != "_"}
@@ -85,8 +85,8 @@ def at(second: int) -> str:
         {"_SOURCE_REALTIME_TIMESTAMP": "9" * 400},
         {"TIMESTAMP": "9" * 5000},
         {"UID": "9" * 30},
-        {"kind": Kind.EXITED, "RUN_TIME_USEC": "9" * 400, "EXIT_CODE": 1},
-        {"kind": Kind.EXITED, "PEAK_RSS_KB": "9" * 400, "EXIT_CODE": 1},
+        {"kind": MessageId.EXITED, "RUN_TIME_USEC": "9" * 400, "EXIT_CODE": 1},
+        {"kind": MessageId.EXITED, "PEAK_RSS_KB": "9" * 400, "EXIT_CODE": 1},
     ],
     ids=lambda fields: next(name for name in fields if name != "kind"),
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from tests.system.harness import BOX, Boot, Box, Result, wait_until
 
 UNIT = "execwatchd.service"
@@ -98,7 +98,7 @@ def test_filters_and_order(daemon: Box) -> None:
     assert log(daemon, *mine, "--unit", "probe") == []
     entries = objects(log(daemon, "--user", "5602", "--json"))
     assert log(daemon, *mine, "--pid", str(entries[7]["pid"])) == everything[7:8]
-    kept = daemon.journal("-u", UNIT, "EXECWATCH_UID=5602", f"MESSAGE_ID={Kind.EXEC.value}")
+    kept = daemon.journal("-u", UNIT, "EXECWATCH_UID=5602", f"MESSAGE_ID={MessageId.EXEC.value}")
     stamps = [int(entry["__REALTIME_TIMESTAMP"]) for entry in kept]
     first, last = stamps[7], stamps[20]
     between = ("--since", f"@{first / 1e6:.6f}", "--until", f"@{last / 1e6:.6f}")
@@ -174,7 +174,7 @@ def test_following_shows_what_comes_and_ends_with_its_reader(daemon: Box) -> Non
 
 FORGED = f"""\
 MESSAGE=1 0 bash Hello World: evil
-MESSAGE_ID={Kind.EXEC.value}
+MESSAGE_ID={MessageId.EXEC.value}
 SYSLOG_IDENTIFIER=execwatchd
 EXECWATCH_PID=1
 EXECWATCH_PPID=0
@@ -336,7 +336,8 @@ def test_top_is_a_screen_on_a_terminal(daemon: Box, top_screen: Callable[..., To
 STORM = rf"""
 import socket
 journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-entry = "MESSAGE_ID={Kind.EXEC.value}\nSYSLOG_IDENTIFIER=execwatchd\nEXECWATCH_NEW_COMM=storm\nMESSAGE=%d\n"
+entry = "MESSAGE_ID={MessageId.EXEC.value}\nSYSLOG_IDENTIFIER=execwatchd\n"
+entry += "EXECWATCH_NEW_COMM=storm\nMESSAGE=%d\n"
 for number in range(3000):
     journal.sendto((entry % number).encode(), "/run/systemd/journal/socket")
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The drop-ins that are not enabled by default, enabled as their comments say."""
 
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from tests.system.harness import Boot, Box, wait_until
 
 UNIT = "execwatchd.service"
@@ -18,7 +18,7 @@ def test_failed_execs_are_recorded_with_failures_conf(boot: Boot) -> None:
     host.enable_drop_in("failures")
     start(host)
     host.run("setpriv", "--reuid=21", "--clear-groups", "/nowhere/program", "argument", check=False)
-    kind = f"MESSAGE_ID={Kind.EXEC_FAILED.value}"
+    kind = f"MESSAGE_ID={MessageId.EXEC_FAILED.value}"
     (entry,) = wait_until(lambda: host.journal("-u", UNIT, kind, "EXECWATCH_UID=21"), "the failed exec")
     assert entry["EXECWATCH_ERRNO"] == "ENOENT"
     assert entry["EXECWATCH_RESULT"] == "-2"

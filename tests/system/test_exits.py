@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from tests.system import storm as storms
 from tests.system.harness import Boot, Box
 from tests.system.storm import ONLY_STORM, Storm, at_rest
@@ -30,7 +30,7 @@ def watching(boot: Boot) -> Box:
     return box
 
 
-def ids(box: Box, kind: Kind) -> Counter[str]:
+def ids(box: Box, kind: MessageId) -> Counter[str]:
     """How often each exec is in entries of this kind."""
     fields = "--output-fields=EXECWATCH_EXEC_ID"
     entries = box.journal("-u", "execwatchd", f"MESSAGE_ID={kind.value}", fields)
@@ -44,7 +44,7 @@ def test_restarts_during_a_storm(watching: Box, storm: Storm) -> None:
         watching.systemctl("restart", "execwatchd")
     assert running.returncode == 0
     total = at_rest(watching)
-    execs, ends = ids(watching, Kind.EXEC), ids(watching, Kind.EXITED)
+    execs, ends = ids(watching, MessageId.EXEC), ids(watching, MessageId.EXITED)
     assert len(execs) == execs.total() == count + 1
     assert ends == execs
     assert (total["Lost"], total["Forwarded"]) == (0, 2 * (count + 1))
@@ -59,7 +59,7 @@ def test_kills_during_a_storm(watching: Box, storm: Storm) -> None:
         watching.systemctl("start", "execwatchd")
     assert running.returncode == 0
     total = at_rest(watching)
-    execs, ends = ids(watching, Kind.EXEC), ids(watching, Kind.EXITED)
+    execs, ends = ids(watching, MessageId.EXEC), ids(watching, MessageId.EXITED)
     assert len(execs) == count + 1
     assert execs.keys() == ends.keys()
     assert execs.total() + ends.total() - 2 * (count + 1) <= kills
@@ -76,7 +76,7 @@ def test_other_options_during_a_storm(watching: Box, storm: Storm) -> None:
         watching.systemctl("restart", "execwatchd")
     assert running.wait() == 0
     total = at_rest(watching)
-    execs, ends = ids(watching, Kind.EXEC), ids(watching, Kind.EXITED)
+    execs, ends = ids(watching, MessageId.EXEC), ids(watching, MessageId.EXITED)
     assert len(execs) == ends.total() == count + 1
     assert execs.keys() == ends.keys()
     assert total["Forwarded"] == execs.total() + ends.total()
@@ -93,14 +93,14 @@ def test_the_option_off_and_on(watching: Box, storm: Storm) -> None:
     watching.systemctl("restart", "execwatchd")
     storm.run("off", 10)
     assert at_rest(watching)["Forwarded"] == 33
-    assert ids(watching, Kind.EXITED) == ids(watching, Kind.EXEC)
-    assert ids(watching, Kind.EXEC).total() == 11
+    assert ids(watching, MessageId.EXITED) == ids(watching, MessageId.EXEC)
+    assert ids(watching, MessageId.EXEC).total() == 11
     watching.shell(f"echo 'exits = true' >{drop_in}")
     watching.systemctl("restart", "execwatchd")
     storm.run("again", 10)
     assert at_rest(watching)["Forwarded"] == 55
-    assert ids(watching, Kind.EXITED) == ids(watching, Kind.EXEC)
-    assert ids(watching, Kind.EXEC).total() == 22
+    assert ids(watching, MessageId.EXITED) == ids(watching, MessageId.EXEC)
+    assert ids(watching, MessageId.EXEC).total() == 22
 
 
 def log(box: Box, *options: str) -> list[dict[str, object]]:

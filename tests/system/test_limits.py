@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A user beyond the limit drowns nobody, and what was held back is told exactly, whatever is killed."""
+"""A user beyond the limit drowns nobody, and what was suppressed is told exactly, whatever is killed."""
 
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from tests.system import storm as storms
 from tests.system.harness import Boot, Box, Entry, wait_until
 from tests.system.storm import UID, Storm, at_rest, counters
@@ -21,7 +21,9 @@ actions = {{ {UID} = "record", {OTHER} = "record" }}
 limits = {{ {UID} = "{LIMIT}/s" }}
 T
 """
-BEGAN, GOES_ON, ENDED = (kind.value for kind in (Kind.STORM_BEGAN, Kind.HELD_BACK, Kind.STORM_ENDED))
+BEGAN, GOES_ON, ENDED = (
+    kind.value for kind in (MessageId.STORM_STARTED, MessageId.STORM_CONTINUES, MessageId.STORM_ENDED)
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def ended(box: Box) -> list[Entry]:
 
 
 def recorded(box: Box, uid: int) -> int:
-    return len(box.journal("-u", "execwatchd", f"EXECWATCH_UID={uid}", f"MESSAGE_ID={Kind.EXEC.value}"))
+    return len(box.journal("-u", "execwatchd", f"EXECWATCH_UID={uid}", f"MESSAGE_ID={MessageId.EXEC.value}"))
 
 
 def kill(box: Box) -> None:
@@ -73,7 +75,7 @@ def kill(box: Box) -> None:
 
 
 def sums(entries: list[Entry]) -> int:
-    return sum(int(entry["EXECWATCH_HELD_BACK"]) for entry in entries)
+    return sum(int(entry["EXECWATCH_SUPPRESSED"]) for entry in entries)
 
 
 def test_a_storm_hides_nobody_else_and_is_told_exactly(watching: Box, storm: Storm) -> None:
@@ -88,7 +90,7 @@ def test_a_storm_hides_nobody_else_and_is_told_exactly(watching: Box, storm: Sto
     assert LIMIT <= kept < count
     assert kept + sums(entries) == count + 1
     assert [entries[0]["MESSAGE_ID"], entries[-1]["MESSAGE_ID"]] == [BEGAN, ENDED]
-    assert entries[-1]["EXECWATCH_HELD_BACK_TOTAL"] == str(sums(entries))
+    assert entries[-1]["EXECWATCH_SUPPRESSED_TOTAL"] == str(sums(entries))
     explained = watching.run("journalctl", "-x", "-u", "execwatchd", f"MESSAGE_ID={BEGAN}").stdout
     assert f"Subject: User {UID} executes more than the limit" in explained
 
@@ -106,7 +108,7 @@ def test_kills_and_other_options_during_a_storm_leave_the_sum_exact(watching: Bo
     total = at_rest(watching)
     found: Counter[str] = Counter()
     for entry in watching.journal(
-        "-u", "execwatchd", f"EXECWATCH_UID={UID}", f"MESSAGE_ID={Kind.EXEC.value}"
+        "-u", "execwatchd", f"EXECWATCH_UID={UID}", f"MESSAGE_ID={MessageId.EXEC.value}"
     ):
         found[entry["EXECWATCH_TIMESTAMP"]] += 1
     # in the instant of the switch both programs see an exec, and each may hold it back: how many, the host's

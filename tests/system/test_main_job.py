@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from tests.kernel_objects import loaded_programs, programs_of
 from tests.system.harness import CGROUPS, Boot, Box, Entry, wait_until
 from tests.system.storm import at_rest
@@ -19,7 +19,7 @@ TESTER = 5501
 
 def execs(host: Box, uid: int, *matches: str) -> list[Entry]:
     """Entries of the executions by a UID: the kernel is shared, so a test takes one that is its own."""
-    kind = f"MESSAGE_ID={Kind.EXEC.value}"
+    kind = f"MESSAGE_ID={MessageId.EXEC.value}"
     found = host.journal("-u", UNIT, kind, f"EXECWATCH_UID={uid}", *matches)
     return sorted(found, key=lambda entry: int(entry["EXECWATCH_TIMESTAMP"]))
 
@@ -31,7 +31,7 @@ def one_exec(host: Box, uid: int, cmdline: str) -> Entry:
     return entry
 
 
-def own_log(host: Box, kind: Kind) -> list[Entry]:
+def own_log(host: Box, kind: MessageId) -> list[Entry]:
     return host.journal("-u", UNIT, f"MESSAGE_ID={kind.value}")
 
 
@@ -48,7 +48,7 @@ def test_it_has_started_and_says_what_it_does(daemon: Box) -> None:
     status = daemon.show(UNIT, "StatusText")
     assert "sched_process_exec" in status
     assert "\n" not in status
-    (attached,) = own_log(daemon, Kind.ATTACHED)
+    (attached,) = own_log(daemon, MessageId.ATTACHED)
     assert attached["MESSAGE"] == "attached: task_rename, sched_process_exec"
     assert attached["SYSLOG_IDENTIFIER"] == "execwatchd"
 
@@ -105,7 +105,7 @@ def test_an_entry_has_every_field(daemon: Box) -> None:
     assert entry["EXECWATCH_RESULT"] == "0"
     assert entry["EXECWATCH_MESSAGE"] == "Hello World"
     assert int(entry["EXECWATCH_PPID"]) > 0
-    assert entry["MESSAGE_ID"] == Kind.EXEC.value
+    assert entry["MESSAGE_ID"] == MessageId.EXEC.value
     assert entry["_SYSTEMD_UNIT"] == UNIT
 
 
@@ -206,7 +206,7 @@ def test_a_reload_takes_up_the_file_and_refuses_a_bad_one(daemon: Box) -> None:
     assert line.startswith(f"execwatchd: {config}: messages.12: ")
     assert daemon.call("GetMessage", "u", "11").stdout == 's "from the file"\n'
     os.kill(daemon.main_pid(UNIT), signal.SIGHUP)
-    (rejected,) = wait_until(lambda: own_log(daemon, Kind.CONFIG_REJECTED), "the rejection")
+    (rejected,) = wait_until(lambda: own_log(daemon, MessageId.CONFIG_REJECTED), "the rejection")
     assert f"{config}: messages.12: " in rejected["MESSAGE"]
     assert daemon.show(UNIT, "ActiveState") == "active"
     assert daemon.call("GetMessage", "u", "11").stdout == 's "from the file"\n'
@@ -218,7 +218,7 @@ def test_reloads_one_after_the_other_and_a_stop_in_the_middle_of_one(daemon: Box
     """A stop is no reason to call a configuration bad, and no reload leaves a process behind."""
     config = "/etc/execwatchd/execwatchd.toml"
     pid = daemon.main_pid(UNIT)
-    rejected = len(own_log(daemon, Kind.CONFIG_REJECTED))
+    rejected = len(own_log(daemon, MessageId.CONFIG_REJECTED))
     daemon.shell(f"cp {config} {config}.kept; printf '[messages]\\n13 = \"last\"\\n' >{config}")
     for _ in range(20):
         os.kill(pid, signal.SIGHUP)
@@ -229,7 +229,7 @@ def test_reloads_one_after_the_other_and_a_stop_in_the_middle_of_one(daemon: Box
     assert daemon.main_pid(UNIT) != pid
     group = CGROUPS / f"execwatchd-box-{daemon.name}{daemon.show(UNIT, 'ControlGroup')}"
     assert (group / "cgroup.procs").read_text().split() == [str(daemon.main_pid(UNIT))]
-    assert len(own_log(daemon, Kind.CONFIG_REJECTED)) == rejected
+    assert len(own_log(daemon, MessageId.CONFIG_REJECTED)) == rejected
     assert "not reloaded" not in daemon.run("journalctl", "-u", UNIT).stdout
 
 

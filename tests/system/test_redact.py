@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from tests.system.harness import Boot, Box, Entry, wait_until
 from tests.system.storm import ONLY_STORM, UID, at_rest, build, counters
 
@@ -96,7 +96,7 @@ def test_a_reload_takes_effect_at_once(watching: Box) -> None:
 def test_a_bad_pattern_is_rejected_and_the_old_ones_stay(watching: Box) -> None:
     configure(watching, "redact = ['default', '^--pin=(.*)']")
     configure(watching, "redact = ['default', 'ok', '(?<!x)y']")
-    rejected = f"MESSAGE_ID={Kind.CONFIG_REJECTED.value}"
+    rejected = f"MESSAGE_ID={MessageId.CONFIG_REJECTED.value}"
     (entry,) = wait_until(lambda: watching.journal("-u", UNIT, rejected), "the rejection")
     problem = f"{CONFIG}: redact.2: the pattern '(?<!x)y': invalid perl operator: (?<!"
     assert entry["EXECWATCH_REASON"] == problem

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from execwatchd.ctl.ports import Entry, Source
 from execwatchd.ctl.view.terminal import width
 from execwatchd.shared import quoting
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from tests.fakes.ctl import BOOT, EPOCH, FakeJournal, Rig, end_entry, entry, exec_entry, failed_entry
 
 NASTY = b"\x1b[2J\n\xff\xe2\x80\xae"
@@ -26,7 +26,7 @@ def rig(*entries: Entry, **options: Any) -> Rig:
 
 LS = exec_entry(37926, b"ls", b"-la", UID=3_999_999_999)
 MISSING = failed_entry(7, b"nosuch", at=1, UID=0)
-LOST = entry(Kind.EVENTS_LOST, at=2, text=b"12 execs were not recorded", LOST=12)
+LOST = entry(MessageId.EVENTS_LOST, at=2, text=b"12 execs were not recorded", LOST=12)
 
 
 def test_columns() -> None:
@@ -171,7 +171,7 @@ def test_entries_of_others_are_not_ours() -> None:
 
 
 def test_what_never_was_an_exec_is_left_out() -> None:
-    one = rig(entry(Kind.ATTACHED, text=b"attached"), LS)
+    one = rig(entry(MessageId.ATTACHED, text=b"attached"), LS)
     assert one.run("log", "-o", "cat") == 0
     assert len(one.lines) == 1
 
@@ -221,20 +221,20 @@ def test_a_loss_is_shown_whatever_the_filter() -> None:
     assert one.lines == ["Nov 14 22:13:22 -- 12 execs were not recorded"]
 
 
-def test_what_a_limit_held_back_is_shown_but_of_other_users() -> None:
-    kinds = Kind.STORM_BEGAN, Kind.HELD_BACK, Kind.STORM_ENDED
+def test_what_a_limit_suppressed_is_shown_but_of_other_users() -> None:
+    kinds = MessageId.STORM_STARTED, MessageId.STORM_CONTINUES, MessageId.STORM_ENDED
     one = rig(*EXECS, *(entry(kind, at=i, text=b"UID 5: held back", UID=5) for i, kind in enumerate(kinds)))
     for arguments, count in (((), 3), (("--user", "5"), 3), (("--user", "6"), 0), (("-o", "argv"), 0)):
         assert one.run("log", "--comm", "zsh", *arguments) == 0
         assert one.lines == [f"Nov 14 22:13:2{i} -- UID 5: held back" for i in range(count)]
     one.run("log", "--comm", "zsh", "-o", "json", "-n", "1")
     shown = json.loads(one.out)
-    assert (shown["kind"], shown["text"], shown["uid"]) == ("held back", "UID 5: held back", 5)
+    assert (shown["kind"], shown["text"], shown["uid"]) == ("suppressed", "UID 5: held back", 5)
 
 
 def test_boots_by_their_offset(capsys: pytest.CaptureFixture[str]) -> None:
     journal = FakeJournal()
-    journal.known_boots = ("a" * 32, "b" * 32, BOOT)
+    journal.boot_ids = ("a" * 32, "b" * 32, BOOT)
     one = Rig(journal=journal)
     for offset, boot in (("-1", "b" * 32), ("1", "a" * 32), ("3", BOOT)):
         assert one.run("log", "--boot", offset) == 0
@@ -251,7 +251,7 @@ def test_boots_by_their_offset(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_this_boot_needs_no_search() -> None:
     journal = FakeJournal()
-    journal.known_boots = ()
+    journal.boot_ids = ()
     assert Rig(journal=journal).run("log", "-b") == 0
     with open("/proc/sys/kernel/random/boot_id") as file:
         boot = file.read().strip().replace("-", "")

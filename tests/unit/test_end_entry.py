@@ -10,7 +10,7 @@ import pytest
 from execwatchd.kernel import layout
 from execwatchd.kernel.layout import NO_ID, Flag
 from execwatchd.shared.durations import duration
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream import exec_entry
 from execwatchd.stream.decode import Decoder, Record
 from execwatchd.stream.end_entry import encode, message, signal_name
@@ -34,7 +34,7 @@ def test_an_ordinary_end() -> None:
         "MESSAGE": b"pid 37926 (make) exited with 2 after 12.3 s",
         "SYSLOG_IDENTIFIER": b"execwatchd",
         "PRIORITY": b"6",
-        "MESSAGE_ID": Kind.EXITED.value.encode(),
+        "MESSAGE_ID": MessageId.EXITED.value.encode(),
         "EXECWATCH_PID": b"37926",
         "EXECWATCH_UID": b"501",
         "EXECWATCH_LOGINUID": b"501",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execwatchd.kernel.layout import ANCESTOR, NO_ID, Flag
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream.decode import Decoder, Record
 from execwatchd.stream.encoder import Encoder
 from execwatchd.stream.exec_entry import encode, message
@@ -50,7 +50,7 @@ def test_an_ordinary_exec() -> None:
         "MESSAGE": b"37926 501 bash Hi user 501!: ls -la",
         "SYSLOG_IDENTIFIER": b"execwatchd",
         "PRIORITY": b"6",
-        "MESSAGE_ID": Kind.EXEC.value.encode(),
+        "MESSAGE_ID": MessageId.EXEC.value.encode(),
         "EXECWATCH_PID": b"37926",
         "EXECWATCH_PPID": b"4000",
         "EXECWATCH_PARENT_COMM": b"sshd",
@@ -190,7 +190,7 @@ def test_a_failed_exec() -> None:
         "argc": 1,
     }
     found = entry(**failed)
-    assert found["MESSAGE_ID"] == Kind.EXEC_FAILED.value.encode()
+    assert found["MESSAGE_ID"] == MessageId.EXEC_FAILED.value.encode()
     assert found["MESSAGE"] == b"37926 501 bash Hi user 501!: nosuch # ENOENT"
     differs = {"RESULT": b"-2", "ERRNO": b"ENOENT", "FILENAME": b"/bin/nosuch", "ARGC": b"1"}
     expected = {**ours(), **differs, "ARGV": b"nosuch\0", "CMDLINE": b"nosuch"}

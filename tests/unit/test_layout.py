@@ -104,11 +104,11 @@ def test_the_flags(header: Header) -> None:
     }
 
 
-def test_the_user_map(header: Header) -> None:
+def test_a_rule(header: Header) -> None:
     assert header.numbers(
-        "sizeof(struct user)", *offsets("user", ["action", "limit"]), "ACTION_RECORD", "ACTION_IGNORE"
+        "sizeof(struct rule)", *offsets("rule", ["action", "limit"]), "ACTION_RECORD", "ACTION_IGNORE"
     ) == [
-        layout.USER.size,
+        layout.RULE.size,
         layout.MESSAGE_SIZE,
         layout.MESSAGE_SIZE + 4,
         rules_map._ACTIONS.index(Action.RECORD),
@@ -117,10 +117,10 @@ def test_the_user_map(header: Header) -> None:
 
 
 def test_the_counters(header: Header) -> None:
-    names = ["seen", "ignored", "lost", "held_back", "unended"]
+    names = ["seen", "ignored", "lost", "suppressed", "unended", "retried"]
     assert header.numbers("sizeof(struct counters)", *offsets("counters", names)) == [
         layout.COUNTERS.size,
-        *places(["Q"] * 5),
+        *places(["Q"] * 6),
     ]
 
 
@@ -128,11 +128,11 @@ def test_the_counters(header: Header) -> None:
     ("name", "codes", "members"),
     [
         ("bucket", ["Q"] * 3 + ["I"] * 2, buckets.Bucket._fields),
-        ("told", ["Q"] * 6 + ["I"] * 4, buckets.Told._fields),
+        ("report", ["Q"] * 6 + ["I"] * 4, buckets.Report._fields),
     ],
 )
 def test_the_buckets(header: Header, name: str, codes: list[str], members: tuple[str, ...]) -> None:
-    size = {"bucket": layout.BUCKET, "told": layout.TOLD}[name].size
+    size = {"bucket": layout.BUCKET, "report": layout.REPORT}[name].size
     found = header.numbers(f"sizeof(struct {name})", *offsets(name, list(members)))
     assert found == [size, *places(codes)]
 
@@ -141,12 +141,12 @@ def test_the_buckets(header: Header, name: str, codes: list[str], members: tuple
     ("name", "ours", "codes", "members"),
     [
         ("exec_id", layout.EXEC_ID, ["Q"] * 2, ["start", "execs"]),
-        ("end", layout.END, ["Q", "Q", "i", "I"], ["began", "peak", "status", "unused"]),
+        ("end", layout.END, ["Q", "Q", "i", "I"], ["exec_time", "peak", "status", "unused"]),
         (
             "running",
             layout.RUNNING,
             ["Q"] * 4 + ["I"] * 2,
-            ["id.start", "id.execs", "began", "maxrss", "uid", "unused"],
+            ["id.start", "id.execs", "exec_time", "maxrss", "uid", "unused"],
         ),
     ],
 )

@@ -25,7 +25,7 @@ Books = tuple[Page, bytes]
 
 def begun(page: Page | None = None) -> bytearray:
     memory = bytearray(SIZE)
-    Ledger(memory).begin(DIGEST, page or Page())
+    Ledger(memory).initialise(DIGEST, page or Page())
     return memory
 
 
@@ -138,7 +138,7 @@ def test_what_a_kill_left_of_a_page_is_not_counted_later() -> None:
 def test_a_kill_while_they_begin_leaves_books_without_a_count() -> None:
     memory = bytearray(SIZE)
     page = Page(since=1_700_000_000_000_000, settled=1)
-    found = {books(state) for state in states(memory, lambda: Ledger(memory).begin(DIGEST, page))}
+    found = {books(state) for state in states(memory, lambda: Ledger(memory).initialise(DIGEST, page))}
     assert found == {(Page(), b""), (page, b"")}
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import pytest
 
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream.losses import Losses
 from execwatchd.stream.outbox import Outbox
 from tests.fakes.kernel import FakeJournal, FakeSource, FakeSources, KilledError
@@ -45,7 +45,7 @@ def test_what_is_told() -> None:
     rig.source.lose(1234)
     rig.losses.tell()
     (found,) = map(fields, rig.journal.entries)
-    assert found["MESSAGE_ID"] == Kind.EVENTS_LOST.value.encode()
+    assert found["MESSAGE_ID"] == MessageId.EVENTS_LOST.value.encode()
     assert found["PRIORITY"] == b"4"
     assert found["MESSAGE"].startswith(b"1234 execs were not recorded: the ring of 4096 KiB was full")
 

@@ -29,7 +29,7 @@ def text(status: FakeStatus | None = None) -> str:
     return render(
         status or FakeStatus(),
         started=1_700_000_001.5,
-        held_back=40,
+        suppressed=40,
         unended=2,
         refused=3,
         stalled=True,
@@ -46,7 +46,7 @@ SAMPLES: dict[tuple[object, ...], float] = {
     ("execwatchd_execs_seen_total",): 2**63,
     ("execwatchd_execs_forwarded_total",): 900,
     ("execwatchd_execs_ignored_total",): 90,
-    ("execwatchd_execs_held_back_total",): 40,
+    ("execwatchd_execs_suppressed_total",): 40,
     ("execwatchd_execs_lost_total",): 10,
     ("execwatchd_ends_unseen_total",): 2,
     ("execwatchd_refused_calls_total",): 3,

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from execwatchd.shared.message_ids import Kind, entry
+from execwatchd.shared.message_ids import MessageId, log_fields
 from execwatchd.stream.outbox import LogHandler, Outbox
 from tests.fakes.kernel import FakeJournal
 from tests.fakes.native import fields
@@ -90,11 +90,11 @@ def test_the_daemons_log(level: int, priority: bytes) -> None:
     logger.setLevel(1)
     handler = LogHandler(Outbox(journal))
     logger.addHandler(handler)
-    logger.log(level, "%d of %s", 7, "x\ny", extra=entry(Kind.EVENTS_LOST, EXECWATCH_LOST=7))
+    logger.log(level, "%d of %s", 7, "x\ny", extra=log_fields(MessageId.EVENTS_LOST, EXECWATCH_LOST=7))
     logger.removeHandler(handler)
     (found,) = map(fields, journal.entries)
     assert found["MESSAGE"] == b"7 of x\ny"
     assert found["PRIORITY"] == priority
-    assert found["MESSAGE_ID"] == Kind.EVENTS_LOST.value.encode()
+    assert found["MESSAGE_ID"] == MessageId.EVENTS_LOST.value.encode()
     assert found["EXECWATCH_LOST"] == b"7"
     assert found["LOGGER"] == b"execwatchd.test"

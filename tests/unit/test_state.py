@@ -12,7 +12,7 @@ import pytest
 from execwatchd.policy.layer import Layer
 from execwatchd.policy.state import StateStore
 from execwatchd.shared.errors import NotChanged
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 from execwatchd.shared.rules import Action, Rule
 from tests.fakes.control import state_store
 from tests.unit.conftest import FullDisk
@@ -88,7 +88,7 @@ def test_a_bad_file_is_set_aside(path: Path, content: bytes, caplog: pytest.LogC
     assert (path.parent / aside).read_bytes() == content
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert record.__dict__["journal"]["MESSAGE_ID"] == Kind.STATE_REJECTED.value
+    assert record.__dict__["journal"]["MESSAGE_ID"] == MessageId.STATE_REJECTED.value
     assert aside in record.getMessage()
     assert len(record.getMessage().splitlines()) == 1
 

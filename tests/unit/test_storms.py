@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Told
-from execwatchd.shared.message_ids import Kind
+from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Report
+from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.storms import Storms
 from tests.fakes.kernel import FakeJournal, KilledError
@@ -18,7 +18,11 @@ from tests.fakes.native import fields
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAMES = {Kind.STORM_BEGAN: "began", Kind.HELD_BACK: "goes on", Kind.STORM_ENDED: "ended"}
+NAMES = {
+    MessageId.STORM_STARTED: "began",
+    MessageId.STORM_CONTINUES: "goes on",
+    MessageId.STORM_ENDED: "ended",
+}
 KINDS = {kind.value.encode(): name for kind, name in NAMES.items()}
 
 
@@ -28,27 +32,27 @@ class FakeBuckets:
     def __init__(self, capacity: int = 8) -> None:
         self.capacity = capacity
         self.kept = {SHARED: Bucket()}
-        self.written: dict[int, Told] = {}
+        self.written: dict[int, Report] = {}
         self.step: Callable[[], None] = lambda: None
         self.before_removal: Callable[[int], None] = lambda _uid: None
         self._created = itertools.count(1)
 
     def hold_back(self, uid: int, count: int = 1, limit: int = 5, full_at: int = 0) -> None:
         old = self.kept.get(uid) or Bucket(created=next(self._created))
-        self.kept[uid] = old._replace(held_back=old.held_back + count, limit=limit, full_at=full_at)
+        self.kept[uid] = old._replace(suppressed=old.suppressed + count, limit=limit, full_at=full_at)
 
-    def held_back(self) -> int:
-        return sum(one.held_back for one in self.kept.values())
+    def suppressed(self) -> int:
+        return sum(bucket.suppressed for bucket in self.kept.values())
 
     def buckets(self) -> dict[int, Bucket]:
         return dict(self.kept)
 
-    def told(self) -> dict[int, Told]:
+    def reports(self) -> dict[int, Report]:
         return dict(self.written)
 
-    def tell(self, uid: int, told: Told) -> None:
+    def report(self, uid: int, report: Report) -> None:
         self.step()
-        self.written[uid] = told
+        self.written[uid] = report
         self.step()
 
     def forget(self, uid: int) -> None:
@@ -62,7 +66,7 @@ class FakeBuckets:
 class FakeProgram:
     def __init__(self, buckets: FakeBuckets) -> None:
         self.buckets = buckets
-        self.held_back = buckets.held_back
+        self.suppressed = buckets.suppressed
 
 
 class FakePrograms:
@@ -103,8 +107,8 @@ class Rig:
             (
                 int(one["EXECWATCH_UID"]) if "EXECWATCH_UID" in one else None,
                 KINDS[one["MESSAGE_ID"]],
-                int(one["EXECWATCH_HELD_BACK"]),
-                int(one["EXECWATCH_HELD_BACK_TOTAL"]),
+                int(one["EXECWATCH_SUPPRESSED"]),
+                int(one["EXECWATCH_SUPPRESSED_TOTAL"]),
             )
             for one in self.entries()
         ]
@@ -115,7 +119,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     return Rig(monkeypatch)
 
 
-def test_nothing_held_back_nothing_told(rig: Rig) -> None:
+def test_nothing_suppressed_nothing_told(rig: Rig) -> None:
     rig.maps.kept[5] = Bucket(full_at=7, created=3)
     rig.look()
     rig.tell()
@@ -143,7 +147,7 @@ def test_what_an_entry_says(rig: Rig) -> None:
     rig.maps.hold_back(5, 3, limit=200)
     rig.look()
     (began,) = rig.entries()
-    assert began["MESSAGE"] == b"UID 5: more than 200 execs a second, 3 were held back until now"
+    assert began["MESSAGE"] == b"UID 5: more than 200 execs a second, 3 were suppressed until now"
     assert (began["PRIORITY"], began["EXECWATCH_LIMIT"]) == (b"4", b"200")
     assert began["EXECWATCH_TIMESTAMP"] == b"1001000000000"
 
@@ -210,8 +214,8 @@ def test_predecessors_wait_until_the_books_have_them(rig: Rig) -> None:
     rig.look()
     rig.tell()
     assert rig.told() == []
-    rig.maps.written[5] = Told(carried=4, limit=9)  # settled
-    rig.maps.written[7] = Told(carried=2, storm=8, active=1, limit=9)
+    rig.maps.written[5] = Report(carried=4, limit=9)  # settled
+    rig.maps.written[7] = Report(carried=2, storm_total=8, active=1, limit=9)
     rig.programs.former.clear()
     rig.look()
     rig.tell()
@@ -272,7 +276,7 @@ def test_many_subordinate_uids_take_no_room_of_others(rig: Rig) -> None:
     assert rig.maps.kept.keys() == {SHARED, *others, *(uid for uid in many if uid % 2)}
 
 
-def test_what_is_held_back_while_room_is_made_is_told(rig: Rig) -> None:
+def test_what_is_suppressed_while_room_is_made_is_told(rig: Rig) -> None:
     for uid in range(1, 9):
         rig.maps.kept[uid] = Bucket(created=uid)
     rig.maps.before_removal = lambda uid: rig.maps.hold_back(uid, 2, limit=1) if uid == 3 else None
@@ -301,8 +305,8 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_the_sum_is_exact_whatever_happens(steps: list[tuple[Any, ...]]) -> None:
-    """Killed anywhere, stalled, restarted: the distinct entries tell of exactly what was held back."""
-    held_back = dict.fromkeys((1, 2, 3), 0)
+    """Killed anywhere, stalled, restarted: the distinct entries tell of exactly what was suppressed."""
+    suppressed = dict.fromkeys((1, 2, 3), 0)
     with pytest.MonkeyPatch.context() as patch:
         rig = Rig(patch)
         rig.maps.capacity = 3
@@ -321,7 +325,7 @@ def test_the_sum_is_exact_whatever_happens(steps: list[tuple[Any, ...]]) -> None
                 match name, arguments:
                     case "hold_back", [uid, count]:
                         rig.maps.hold_back(uid, count)
-                        held_back[uid] += count
+                        suppressed[uid] += count
                     case "room", [room]:
                         rig.journal.room = room
                     case "kill", [after]:
@@ -336,6 +340,6 @@ def test_the_sum_is_exact_whatever_happens(steps: list[tuple[Any, ...]]) -> None
         distinct = {(one["EXECWATCH_UID"], one["EXECWATCH_TIMESTAMP"]): one for one in rig.entries()}
         for datagram in rig.entries():
             assert datagram == distinct[datagram["EXECWATCH_UID"], datagram["EXECWATCH_TIMESTAMP"]]
-        for uid, count in held_back.items():
-            told = [int(one["EXECWATCH_HELD_BACK"]) for (of, _), one in distinct.items() if int(of) == uid]
+        for uid, count in suppressed.items():
+            told = [int(one["EXECWATCH_SUPPRESSED"]) for (of, _), one in distinct.items() if int(of) == uid]
             assert sum(told) == count

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The commands, one function each: options and `ports.Tools` in, exit status out."""
+"""The commands. Each is a function of the options and `ports.Tools` that returns the exit status."""

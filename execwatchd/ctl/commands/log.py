@@ -4,11 +4,11 @@
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 
-from execwatchd.ctl.journal.ended_commands import with_commands
-from execwatchd.ctl.journal.events import Event, dump, event
-from execwatchd.ctl.journal.query import looks_up, query, sender, source
+from execwatchd.ctl.journal.end_lookup import complete_ends
+from execwatchd.ctl.journal.events import Event, dump, from_entry
+from execwatchd.ctl.journal.query import needs_execs, query, sender, source
 from execwatchd.ctl.ports import Journal, Query, Tools
-from execwatchd.ctl.view import columns, tree_lines
+from execwatchd.ctl.view import event_line, tree
 from execwatchd.ctl.view.terminal import Console, printable
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 
@@ -16,14 +16,14 @@ _Printer = Callable[[Event], str]
 
 
 def run(options: Namespace, tools: Tools) -> int:
-    """Print what the options ask for; 0, also where there is nothing."""
+    """Print the events that the options ask for. Returns 0, also if there are none."""
     _check(options)
     with tools.journal(source(options)) as journal:
         events = _events(journal, query(options, journal), tools.console.out.flush)
-        if looks_up(options):
-            events = with_commands(events, journal, sender(options.any_sender, options.directory))
+        if needs_execs(options):
+            events = complete_ends(events, journal, sender(options.any_sender, options.directory))
         if options.tree:
-            count = tree_lines.show(events, options.pid, tools.console, as_json=options.output == "json")
+            count = tree.show(events, options.pid, tools.console, as_json=options.output == "json")
         else:
             count = _print(events, options, tools.console)
         if not count:
@@ -32,7 +32,7 @@ def run(options: Namespace, tools: Tools) -> int:
 
 
 def require_readable(journal: Journal) -> None:
-    """Raises Failure if there is no journal that may be read: nothing in it says nothing then."""
+    """Raises Failure if no journal may be read: that it seems empty means nothing then."""
     if not journal.readable():
         hint = "be root, or in the group adm or systemd-journal"
         raise Failure("no system journal here that you may read", hint)
@@ -48,24 +48,24 @@ def _check(options: Namespace) -> None:
 
 
 def _events(journal: Journal, wanted: Query, before_wait: Callable[[], object]) -> Iterator[Event]:
-    found = (event(entry) for entry in journal.entries(wanted, before_wait))
-    return (one for one in found if one is not None)
+    events = (from_entry(entry) for entry in journal.entries(wanted, before_wait))
+    return (event for event in events if event is not None)
 
 
 def _print(events: Iterator[Event], options: Namespace, console: Console) -> int:
     printer = _printer(options.output, console, options.directory)
     count = 0
-    for one in events:
-        console.line(printer(one))
+    for event in events:
+        console.line(printer(event))
         count += 1
     return count
 
 
 def _printer(output: str, console: Console, directory: str | None) -> _Printer:
     if output == "json":
-        return lambda one: dump(one.as_json())
+        return lambda event: dump(event.as_json())
     if output == "cat":
-        return lambda one: printable(one.text)
+        return lambda event: printable(event.text)
     if output == "argv":
-        return columns.command
-    return columns.Short(console, hosts=directory is not None)
+        return event_line.command
+    return event_line.EventLine(console, hosts=directory is not None)

@@ -46,7 +46,7 @@ def set_limit(options: Namespace, tools: Tools) -> int:
 
 
 def default(options: Namespace, tools: Tools) -> int:
-    """`default`: set what is given, or print both."""
+    """`default`: set the message and the action that are given, or print both."""
     wanted = {"DefaultMessage": options.message, "DefaultAction": options.action}
     changes = {name: text(value) for name, value in wanted.items() if value is not None}
     with tools.manager() as manager:
@@ -65,7 +65,7 @@ def default(options: Namespace, tools: Tools) -> int:
 
 
 def show_list(options: Namespace, tools: Tools) -> int:
-    """`list`: every user with a message, an action or a limit, and what everybody else gets."""
+    """`list`: every user who has a message, an action or a limit, and the defaults of all others."""
     with tools.manager() as manager:
         rows, limits, properties = manager.list_messages(), manager.list_limits(), manager.properties()
     message, action, limit = (properties[f"Default{name}"] for name in ("Message", "Action", "Limit"))
@@ -85,7 +85,7 @@ def show_list(options: Namespace, tools: Tools) -> int:
 
 
 def text(given: str) -> str:
-    """A message or limit from the command line, which can be bytes of any kind; the bus takes UTF-8."""
+    """A message or limit of the command line. Raises Failure if it isn't UTF-8, which the bus needs."""
     try:
         given.encode()
     except UnicodeEncodeError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`execwatchctl status`: what the daemon does, and whether all is well with it."""
+"""`execwatchctl status`: what the daemon does, and whether it is healthy."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from execwatchd.ctl.journal.events import dump
 from execwatchd.ctl.ports import EXIT_UNHEALTHY, Manager, Memory, Tools
 from execwatchd.ctl.view.terminal import Console, cut, word
 
-RING_FULL_PERCENT = 90  # so full that the next burst is lost
+RING_FULL_PERCENT = 90  # from here on the next burst may be lost
 
 _COUNTERS = "Seen", "Forwarded", "Ignored", "Lost", "Refused"
 
@@ -42,20 +42,20 @@ class Report:
         return max(0, seen) / self.seconds
 
     def average(self, now: float) -> float:
-        """Execs a second since the counters began; `now` is in seconds since the epoch."""
+        """Execs a second since the counters started; `now` is in seconds since the epoch."""
         return float(self.now["Seen"] / max(1.0, now - self.now["Since"] / 1e6))
 
     @property
     def problems(self) -> list[str]:
-        """Why the daemon isn't healthy; an old loss is none, unless losses are limited."""
+        """Why the daemon isn't healthy. Losses before the first sample count only against `max_lost`."""
         lost, losing = self.now["Lost"], self.now["Lost"] - self.before["Lost"]
-        found = {
+        checks = {
             "nothing is attached": not self.now["Attached"],
             f"the ring is {self.ring_percent} % full": self.ring_percent >= RING_FULL_PERCENT,
             f"it is losing execs: {losing} in {self.seconds:.1f} s": losing > 0,
             f"{lost} execs lost": self.max_lost is not None and lost > self.max_lost,
         }
-        return [problem for problem, holds in found.items() if holds]
+        return [problem for problem, holds in checks.items() if holds]
 
 
 def run(options: Namespace, tools: Tools) -> int:
@@ -72,16 +72,16 @@ def run(options: Namespace, tools: Tools) -> int:
 
 
 def _sampled(manager: Manager, interval: float, max_lost: int | None) -> Report:
-    before, began = manager.properties(), time.monotonic()
+    before, start = manager.properties(), time.monotonic()
     if interval <= 0:
         return Report(before, before, 0.0, manager.memory(), max_lost)
     time.sleep(interval)
-    now, seconds = manager.properties(), time.monotonic() - began
+    now, seconds = manager.properties(), time.monotonic() - start
     return Report(now, before, seconds, manager.memory(), max_lost)
 
 
 def as_json(report: Report, now: float) -> dict[str, Any]:
-    """All of it under stable names: bytes, counts, execs a second, µs since the epoch."""
+    """The report under names that don't change: in bytes, counts, execs a second, µs since the epoch."""
     names = {"Since": "since", "RingSize": "ring_size", "RingFill": "ring_fill"}
     values = {names.get(name, name.lower()): report.now[name] for name in ("Version", *names, *_COUNTERS)}
     return {
@@ -97,7 +97,7 @@ def as_json(report: Report, now: float) -> dict[str, Any]:
 
 
 def lines(report: Report, now: float) -> list[tuple[str, str]]:
-    """The rows of the status: a name and what is to say."""
+    """The rows of the status: name and value."""
     values = report.now
     since = datetime.fromtimestamp(values["Since"] / 1e6).astimezone()
     ring = f"{size(values['RingFill'])} of {size(values['RingSize'])}, {report.ring_percent} %"
@@ -121,7 +121,7 @@ def _memory(memory: Memory | None) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in the largest unit that leaves at least one of it."""
+    """A number of bytes, in the largest unit that it has at least 1 of."""
     amount, unit = float(count), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if amount < 1024:

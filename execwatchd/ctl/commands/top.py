@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from execwatchd.ctl.commands.log import require_readable
 from execwatchd.ctl.journal import times
 from execwatchd.ctl.journal.events import dump
+from execwatchd.ctl.journal.exec_counts import WINDOW, ExecCounts
 from execwatchd.ctl.journal.query import everything, source
-from execwatchd.ctl.journal.tally import WINDOW, Tally
 from execwatchd.ctl.ports import Entry, Journal, Query, Tools
 from execwatchd.ctl.view import top_screen
 from execwatchd.ctl.view.screen import Screen
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BINS = 20  # of a snapshot's trend
-_SINCE = 60_000_000  # µs that a snapshot goes back unless it is told
-_PER_SECOND = 2000  # entries read of a live journal: a twentieth of a processor
-_LONGEST = 2.0  # s between two looks, however long the interval: each is short, and keys are answered
-_LATE = 0.1  # s after its end in which an interval's last entries arrive
+_SINCE = 60_000_000  # µs that a snapshot goes back without --since
+_PER_SECOND = 2000  # entries read a second of a live journal, which takes a twentieth of a processor
+_LONGEST = 2.0  # s between two reads, however long the interval is, so that each is short
+_LATE = 0.1  # s that the last entries of an interval may take to arrive
 
 
 def run(options: Namespace, tools: Tools) -> int:
-    """Show it until told to end, or once where there is no terminal to show it on."""
+    """Show the counts until `q` or a signal; only once where there is no terminal."""
     once = options.once or options.json or not _is_live()
     with tools.journal(source(options)) as journal:
         if once:
@@ -51,12 +51,12 @@ def _once(options: Namespace, journal: Journal, console: Console) -> int:
     since = _since(options, until)
     if since is None:
         since = until - _SINCE
-    tally = Tally(max(1, -(-(until + 1 - since) // _BINS)), since)
+    counts = ExecCounts(max(1, -(-(until + 1 - since) // _BINS)), since)
     for entry in journal.entries(Query(everything(options), since, until), lambda: None):
-        tally.add(entry)
-    if not tally.total.execs:
+        counts.add(entry)
+    if not counts.total.execs:
         require_readable(journal)
-    view = View(tally, options.by, _BINS - 1, seconds=(until - since) / 1e6)
+    view = View(counts, options.by, _BINS - 1, seconds=(until - since) / 1e6)
     if options.json:
         console.line(dump(top_screen.as_json(view, since, until)))
     else:
@@ -73,21 +73,21 @@ def _since(options: Namespace, now: int) -> int | None:
 
 
 class Display(Protocol):
-    """A screen with keys, as screen.Screen is one."""
+    """A screen with keys: screen.Screen, or a stand-in of the tests."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Columns and rows now."""
 
     def draw(self, lines: list[str]) -> None:
-        """These, as many as there are rows."""
+        """Show these lines, one for each row."""
 
     def wait(self, seconds: float) -> str | None:
-        """What was typed within this time; None: it is to end."""
+        """What was typed within this time; None: end."""
 
 
 class Live:
-    """Reads what is new once an interval, and at most so much of it that a storm costs no more."""
+    """Reads the new entries once an interval. What it reads is limited, so that a storm costs no more."""
 
     def __init__(self, options: Namespace, journal: Journal, console: Console, screen: Display) -> None:
         self._journal = journal
@@ -95,22 +95,22 @@ class Live:
         self._screen = screen
         self._by: str = options.by
         self._interval: float = options.interval
-        self._most = max(500, int(_PER_SECOND * min(options.interval, _LONGEST)))
+        self._limit = max(500, int(_PER_SECOND * min(options.interval, _LONGEST)))
         width = int(options.interval * 1_000_000)
-        self._tally = Tally(width)
+        self._counts = ExecCounts(width)
         self._now = time.time_ns() // 1000
         since = _since(options, self._now)
         self._catching_up = since is not None
-        self._begins = True
+        self._is_first_read = True
         self._paused = False
-        self._skipped = False
+        self._is_sampled = False
         start = self._now - WINDOW * width if since is None else since
-        lines = self._most if since is None else None
+        lines = self._limit if since is None else None
         query = Query(everything(options), start, lines=lines, follow=True)
         self._entries: Iterator[Entry | None] = journal.polled(query)
 
     def run(self) -> None:
-        """Until `q`, or until the screen is to end."""
+        """Until `q` is typed or the screen ends."""
         while True:
             if not self._paused:
                 self._read()
@@ -124,7 +124,7 @@ class Live:
                     break
 
     def _until_the_next(self) -> float:
-        """Seconds until the current interval is over and its entries are there, or until it is to be read."""
+        """Seconds until the next read: when the current interval is over and its entries have arrived."""
         if self._catching_up and not self._paused:
             return 0.0
         return min(_LONGEST, self._interval - (time.time() - _LATE) % self._interval)
@@ -132,35 +132,35 @@ class Live:
     def _read(self) -> None:
         self._now = time.time_ns() // 1000
         first = last = 0
-        for entry in islice(self._entries, self._most):
+        for entry in islice(self._entries, self._limit):
             if entry is None:
                 self._catching_up = False
                 break
-            self._tally.add(entry)
+            self._counts.add(entry)
             first, last = first or entry.realtime, entry.realtime
         else:
             if not self._catching_up:
-                self._leave_out(first, last)
-        self._begins = False
-        self._tally.forget(self._tally.number(self._now) - WINDOW)
+                self._skip(first, last)
+        self._is_first_read = False
+        self._counts.forget(self._counts.number(self._now) - WINDOW)
 
-    def _leave_out(self, first: int, last: int) -> None:
-        """There may be more than the entries between these two times: what was before, or what is new."""
-        if self._begins:
-            self._tally.skip(0, first)
-        elif last < self._now:  # never back to what was read
+    def _skip(self, first: int, last: int) -> None:
+        """Too many to read: the first read leaves out those before `first`, others those after `last`."""
+        if self._is_first_read:
+            self._counts.skip(0, first)
+        elif last < self._now:  # else it would read entries twice
             self._journal.skip(self._now)
-            self._tally.skip(last, self._now)
-            self._skipped = True
+            self._counts.skip(last, self._now)
+            self._is_sampled = True
 
     def _draw(self) -> None:
-        notes = {"paused": self._paused, "reading": self._catching_up, "sampled": self._skipped}
+        notes = {"paused": self._paused, "reading": self._catching_up, "sampled": self._is_sampled}
         note = ", ".join(name for name, holds in notes.items() if holds)
-        view = View(self._tally, self._by, self._tally.number(self._now) - 1, note)
+        view = View(self._counts, self._by, self._counts.number(self._now) - 1, note)
         self._screen.draw(top_screen.screen(view, self._console, *self._screen.size))
 
     def _obey(self, key: str) -> bool:
-        """False: the end."""
+        """Act on a key. Returns False to end."""
         groupings = {"u": "user", "n": "unit", "c": "command"}
         self._by = groupings.get(key, self._by)
         if key in "p ":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The daemon over the system bus; the only module of the tool that knows dbus-next."""
+"""The daemon over the system bus; the only module of the tool that imports dbus-next."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 _BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _SYSTEMD = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 _ABSENT = {f"org.freedesktop.DBus.Error.{name}" for name in ("ServiceUnknown", "NameHasNoOwner")}
-_NO_VALUE = 2**64 - 1  # systemd's "not accounted"
+_NO_VALUE = 2**64 - 1  # of a unit whose memory systemd doesn't account
 _SECONDS = 25.0
 _DIALOGUE_SECONDS = 300.0  # somebody may be typing a password
 
@@ -95,7 +95,7 @@ class BusManager:
         return self._unit_memory(pid) or resident(pid)
 
     def _unit_memory(self, pid: int) -> Memory | None:
-        """None where the daemon is not the unit's main process: a foreground run, or no systemd."""
+        """None if the daemon isn't the unit's main process: in a foreground run, or without systemd."""
         try:
             (path,) = self._call(_SYSTEMD, "GetUnit", "s", UNIT)
             unit = self._properties((_SYSTEMD[0], path, "org.freedesktop.systemd1.Service"))
@@ -105,7 +105,7 @@ class BusManager:
         return Memory(used, ring=True) if unit.get("MainPID") == pid and used != _NO_VALUE else None
 
     def _ask(self, member: str, signature: str = "", *body: object, interface: str = INTERFACE) -> list[Any]:
-        """A call for which polkit may want a password."""
+        """Call a member for which polkit may ask for a password."""
         with password_agent():
             return self._call((NAME, PATH, interface), member, signature, *body, seconds=_DIALOGUE_SECONDS)
 
@@ -130,7 +130,7 @@ async def _reply(bus: MessageBus, message: Message, seconds: float) -> list[Any]
         raise Failure(text, code=EXIT_UNREACHABLE) from None
     except (OSError, EOFError):
         reply = None
-    if reply is None:  # dbus-next's answer to a call that the end of the connection overtook
+    if reply is None:  # what dbus-next returns if the connection ended first
         raise Failure("the system bus went away", code=EXIT_UNREACHABLE)
     if reply.message_type is MessageType.ERROR:
         raise BusFailure(reply.error_name, str(reply.body[0]) if reply.body else "")
@@ -141,7 +141,7 @@ async def _reply(bus: MessageBus, message: Message, seconds: float) -> list[Any]
 @contextmanager
 def connect() -> Iterator[BusManager]:
     """A connection to the system bus (DBUS_SYSTEM_BUS_ADDRESS where that is set)."""
-    logging.getLogger("dbus_next").setLevel(logging.CRITICAL)  # what it would log is raised here too
+    logging.getLogger("dbus_next").setLevel(logging.CRITICAL)  # everything that it logs is raised here too
     with asyncio.Runner() as runner:
         runner.get_loop().set_exception_handler(_ignore)
         try:
@@ -160,7 +160,7 @@ async def _connected() -> MessageBus:
 
 
 def _ignore(_loop: asyncio.AbstractEventLoop, _context: dict[str, Any]) -> None:
-    """dbus-next leaves futures with errors behind; what a call needs to know is raised from the call."""
+    """dbus-next leaves futures with errors behind. A call raises its own error anyway."""
 
 
 async def _close(bus: MessageBus) -> None:

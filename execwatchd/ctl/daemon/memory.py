@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A process's memory where systemd does not account for it."""
+"""A process's memory, for where systemd doesn't account it."""
 
 import re
 from pathlib import Path
@@ -10,9 +10,9 @@ _ANON = re.compile(r"^RssAnon:\s*(\d+) kB$", re.MULTILINE)
 
 
 def resident(pid: int, proc: Path = Path("/proc")) -> Memory | None:
-    """The process's own pages: RssAnon leaves out the mapped ring, which would be counted twice over."""
+    """The process's RssAnon. VmRSS would count the ring twice, since it is mapped twice."""
     try:
-        found = _ANON.search((proc / str(pid) / "status").read_text())
+        match = _ANON.search((proc / str(pid) / "status").read_text())
     except OSError:
         return None
-    return Memory(int(found[1]) * 1024, ring=False) if found else None
+    return Memory(int(match[1]) * 1024, ring=False) if match else None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Somebody at a text terminal can be asked for a password, as systemctl and busctl have it.
+"""Lets polkit ask for a password at a text terminal, as systemctl and busctl do.
 
-A desktop session has an agent of its own, which --fallback leaves the question to.
+Where a desktop session has an agent, --fallback leaves the question to that.
 """
 
 import os
@@ -16,7 +16,7 @@ _START_SECONDS = 10.0
 
 @contextmanager
 def password_agent() -> Iterator[None]:
-    """polkit's agent for this process meanwhile, where there is one and somebody whom it could ask."""
+    """Runs polkit's agent for this process, if it is installed and there is a terminal to ask at."""
     agent = _start() if os.geteuid() and sys.stdin.isatty() and sys.stderr.isatty() else None
     try:
         yield
@@ -28,7 +28,7 @@ def password_agent() -> Iterator[None]:
 
 def _start() -> subprocess.Popen[bytes] | None:
     ready, notify = os.pipe()
-    # without --process it serves its parent
+    # without --process the agent serves its parent
     command = ["pkttyagent", "--fallback", f"--notify-fd={notify}"]
     try:
         agent = subprocess.Popen(command, pass_fds=[notify])
@@ -36,6 +36,6 @@ def _start() -> subprocess.Popen[bytes] | None:
         agent = None
     os.close(notify)
     if agent is not None:
-        select.select([ready], [], [], _START_SECONDS)  # it closes its end once it is registered
+        select.select([ready], [], [], _START_SECONDS)  # the agent closes its end once it is registered
     os.close(ready)
     return agent

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The journal as the commands read it: what to ask for, its entries, and what they say together."""
+"""The journal as the commands read it: queries, entries, and the trees and counts made of them."""

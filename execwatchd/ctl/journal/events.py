@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""An exec, or that some are missing, as the journal has it."""
+"""The daemon's journal entries as events: execs, ends of processes, and how many execs have no entry."""
 
 import json
 from collections.abc import Mapping
@@ -8,15 +8,19 @@ from datetime import datetime
 from typing import Any
 
 from execwatchd.ctl.ports import Entry, integer
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 
 PREFIX = "EXECWATCH_"
-STORM = (Kind.STORM_BEGAN, Kind.HELD_BACK, Kind.STORM_ENDED)
-KINDS = {Kind.EXEC.value: "exec", Kind.EXEC_FAILED.value: "failed", Kind.EVENTS_LOST.value: "lost"}
-KINDS[Kind.EXITED.value] = "ended"
-KINDS |= dict.fromkeys((kind.value for kind in STORM), "held back")
+SUPPRESSED = (MessageId.STORM_STARTED, MessageId.STORM_CONTINUES, MessageId.STORM_ENDED)
+KINDS = {
+    MessageId.EXEC.value: "exec",
+    MessageId.EXEC_FAILED.value: "failed",
+    MessageId.EVENTS_LOST.value: "lost",
+}
+KINDS[MessageId.EXITED.value] = "ended"
+KINDS |= dict.fromkeys((kind.value for kind in SUPPRESSED), "suppressed")
 NUMBERS = (
-    *("LIMIT", "HELD_BACK", "HELD_BACK_TOTAL"),
+    *("LIMIT", "SUPPRESSED", "SUPPRESSED_TOTAL"),
     *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "ARGV_BYTES", "RESULT"),
     *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST", "REDACTED"),
     *("EXIT_CODE", "EXIT_SIGNAL", "RUN_TIME_USEC", "PEAK_RSS_KB"),
@@ -30,7 +34,7 @@ TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One entry: `fields` by their names without the prefix, raw; `micros` is CLOCK_REALTIME of the exec."""
+    """An entry. `fields`: raw, by names without prefix; `micros`: CLOCK_REALTIME of the exec or the end."""
 
     kind: str
     micros: int
@@ -41,11 +45,11 @@ class Event:
 
     @property
     def is_missing(self) -> bool:
-        """It stands for execs that have no entry; its text says how many."""
-        return self.kind in {"lost", "held back"}
+        """Whether it stands for execs that have no entry; its text says how many."""
+        return self.kind in {"lost", "suppressed"}
 
     def number(self, name: str) -> int | None:
-        """The field as an integer, or None where it is absent or none."""
+        """The field as an integer, or None where it is absent or isn't an integer."""
         return integer(self.fields.get(name))
 
     def raw(self, name: str) -> bytes:
@@ -54,19 +58,19 @@ class Event:
 
     @property
     def argv(self) -> tuple[bytes, ...]:
-        """The arguments: each ends in a NUL, as in /proc/PID/cmdline, save one that was cut."""
+        """The arguments. In ARGV each ends with a NUL, as in /proc/PID/cmdline, unless it was cut."""
         raw = self.raw("ARGV")
         return tuple(raw.removesuffix(b"\0").split(b"\0")) if raw else ()
 
     @property
     def ancestors(self) -> list[tuple[int, bytes]]:
-        """Pid and escaped comm of each that was recorded, the parent first."""
+        """Pid and escaped comm of each recorded ancestor, the parent first."""
         words = [word.partition(b":") for word in self.raw("ANCESTORS").split()]
         return [(pid, comm) for digits, _, comm in words if (pid := integer(digits)) is not None]
 
     @property
     def process(self) -> bytes:
-        """Names the process on its boot, where ends are recorded: EXEC_ID without the number of the exec."""
+        """EXEC_ID without the exec's number: the same for all execs of a process. Empty without EXEC_ID."""
         return self.raw("EXEC_ID").rpartition(b"-")[0]
 
     @property
@@ -93,7 +97,7 @@ class Event:
 
 
 def as_text(raw: bytes) -> str | list[int]:
-    """For JSON: what is not UTF-8 is a list of byte values."""
+    """Text for JSON; what isn't UTF-8 is a list of byte values."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -105,7 +109,7 @@ def dump(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def event(entry: Entry) -> Event | None:
+def from_entry(entry: Entry) -> Event | None:
     """The entry as an event, or None where it is of a kind that the log doesn't show."""
     kind = KINDS.get(entry.fields.get("MESSAGE_ID", b"").decode("ascii", "replace"))
     if kind is None:
@@ -117,7 +121,7 @@ def event(entry: Entry) -> Event | None:
 
 
 def _happened(entry: Entry, fields: Mapping[str, bytes]) -> int:
-    """The exec's own time: journald's stamp, less what the record waited in the ring."""
-    stamp = integer(fields.get("TIMESTAMP"))
-    waited = 0 if stamp is None else entry.monotonic - stamp // 1000
+    """When the exec was: journald's time, less how long the record waited in the ring."""
+    timestamp = integer(fields.get("TIMESTAMP"))
+    waited = 0 if timestamp is None else entry.monotonic - timestamp // 1000
     return entry.realtime - waited if 0 < waited < entry.realtime else entry.realtime

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Execs as the processes that made them, and those as a tree.
+"""The processes that made the recorded execs, as a tree.
 
-The journal tells of execs, not of processes: a fork that executes nothing leaves no entry, an exit only where
-ends are recorded, and pids come round again. Where ends are recorded each exec names its process. Else, what
-holds is that a process keeps its comm from one exec to the next unless it renames itself, that a fresh fork
-has its parent's comm, and that an orphan's new parent is init or an ancestor. Two execs of one pid that fit
-neither are two processes.
+The journal has execs, not processes. A fork that executes nothing leaves no entry, an exit leaves one only
+where ends are recorded, and pids are reused. Where ends are recorded, each exec names its process. Elsewhere
+these rules decide whether two execs of a pid are the same process's: a process keeps its comm from an exec to
+the next unless it renames itself; a fresh fork has its parent's comm; an orphan's new parent is init or an
+ancestor. Execs that break them are those of two processes.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -15,39 +15,39 @@ from typing import NamedTuple
 from execwatchd.ctl.journal.events import Event
 from execwatchd.shared.quoting import escape
 
-DRAWN = 64  # levels of a tree; what is deeper is indented no further
+DRAWN = 64  # levels of a tree; deeper processes are indented no further
 
 _INIT = 1
 
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """A process by its execs, of which it has at least one, in their order."""
+    """A process with its execs, at least one, in their order."""
 
     pid: int
     ppid: int
     parent: "Process | None"
     execs: list[Event] = field(default_factory=list)
-    stamps: set[int] = field(default_factory=set)
+    timestamps: set[int] = field(default_factory=set)
     children: list["Process"] = field(default_factory=list)
     end: Event | None = None
-    name: bytes = b""  # Event.process, where one of its execs has it
+    name: bytes = b""  # Event.process, if any of its execs has it
 
-    def add(self, one: Event) -> None:
-        """One more exec; one that comes again after a take-over is left out."""
-        if _stamp(one) not in self.stamps:
-            self.execs.append(one)
-            self.stamps.add(_stamp(one))
-            self.name = self.name or one.process
+    def add(self, event: Event) -> None:
+        """Add an exec, unless it is there: a take-over may record it twice."""
+        if _timestamp(event) not in self.timestamps:
+            self.execs.append(event)
+            self.timestamps.add(_timestamp(event))
+            self.name = self.name or event.process
 
     @property
     def comm(self) -> bytes:
-        """What it is called after its last exec: one that failed leaves it its name."""
+        """Its comm after its last exec; a failed exec doesn't change the comm."""
         last = self.execs[-1]
         return last.raw("NEW_COMM") if last.kind == "exec" else last.raw("COMM")
 
     def ancestors(self) -> Iterator["Process"]:
-        """Its recorded parent, that one's, and so on."""
+        """Its recorded parent, the recorded parent of that, and so on."""
         process = self.parent
         while process is not None:
             yield process
@@ -55,33 +55,33 @@ class Process:
 
 
 class Forest:
-    """The processes of events that come in their order; `pids` keeps only those and their descendants."""
+    """The processes of events, which come in their order. With `pids`, only those and their descendants."""
 
     def __init__(self, pids: Collection[int] = ()) -> None:
         self.roots: list[Process] = []
         self._pids = frozenset(pids)
         self._living: dict[tuple[bytes, str], dict[int, Process]] = {}  # by host and boot
 
-    def add(self, one: Event) -> None:
-        """Put the event where it belongs."""
-        pid, ppid = one.number("PID"), one.number("PPID")
+    def add(self, event: Event) -> None:
+        """Add the exec to its process, or the end."""
+        pid, ppid = event.number("PID"), event.number("PPID")
         if pid is None:
             return
-        living = self._living.setdefault((one.host, one.boot), {})
-        known = living.get(pid)
-        if one.kind == "ended":
-            _end(known, one)
+        living = self._living.setdefault((event.host, event.boot), {})
+        process = living.get(pid)
+        if event.kind == "ended":
+            _end(process, event)
         elif ppid is not None:
-            if known is None or not _same(known, ppid, one):
-                known = self._start(living, pid, ppid, one)
-            if known is not None:
-                known.add(one)
+            if process is None or not _made(process, ppid, event):
+                process = self._start(living, pid, ppid, event)
+            if process is not None:
+                process.add(event)
 
-    def _start(self, living: dict[int, Process], pid: int, ppid: int, one: Event) -> Process | None:
-        """A new one, if it is wanted."""
+    def _start(self, living: dict[int, Process], pid: int, ppid: int, event: Event) -> Process | None:
+        """A new process, or None if it isn't among the wanted pids and their descendants."""
         living.pop(pid, None)
-        parent = _alive(living, ppid) or _nearest(living, one)
-        above = {pid, ppid, *(ancestor for ancestor, _ in one.ancestors)}
+        parent = _alive(living, ppid) or _nearest_ancestor(living, event)
+        above = {pid, ppid, *(ancestor for ancestor, _ in event.ancestors)}
         if parent is None and self._pids and not self._pids & above:
             return None
         process = Process(pid, ppid, parent)
@@ -91,49 +91,49 @@ class Forest:
 
 
 def _alive(living: dict[int, Process], pid: int) -> Process | None:
-    """What has ended is no parent: its pid is another's now, that never executed."""
+    """The process with this pid, unless it has ended: then the pid is that of one that never executed."""
     process = living.get(pid)
     return process if process is not None and process.end is None else None
 
 
-def _nearest(living: dict[int, Process], one: Event) -> Process | None:
-    """The nearest one known above a parent that never executed; by its name it is no later one of its pid."""
-    for pid, comm in one.ancestors:
+def _nearest_ancestor(living: dict[int, Process], event: Event) -> Process | None:
+    """The nearest recorded ancestor, where the parent never executed. Another comm means a reused pid."""
+    for pid, comm in event.ancestors:
         process = _alive(living, pid)
         if process is not None and escape(process.comm).encode() == comm:
             return process
     return None
 
 
-def _same(process: Process, ppid: int, one: Event) -> bool:
-    """Whether the exec is that process's, and not of a later one with its pid."""
-    if _stamp(one) in process.stamps:
+def _made(process: Process, ppid: int, event: Event) -> bool:
+    """Whether this process made the exec, rather than a later process with the same pid."""
+    if _timestamp(event) in process.timestamps:
         return True
-    if process.name and one.process:
-        return process.name == one.process
+    if process.name and event.process:
+        return process.name == event.process
     if process.end is not None:
         return False
-    comm = one.raw("COMM")
+    comm = event.raw("COMM")
     if ppid == process.ppid:
-        return comm in (process.comm, b"") or comm != one.raw("PARENT_COMM")
+        return comm in (process.comm, b"") or comm != event.raw("PARENT_COMM")
     orphaned = ppid == _INIT or any(ppid == ancestor.pid for ancestor in process.ancestors())
     return orphaned and comm == process.comm
 
 
-def _end(process: Process | None, one: Event) -> None:
-    if process is not None and one.raw("EXEC_ID") in {exec_.raw("EXEC_ID") for exec_ in process.execs}:
-        process.end = one
+def _end(process: Process | None, end: Event) -> None:
+    if process is not None and end.raw("EXEC_ID") in {event.raw("EXEC_ID") for event in process.execs}:
+        process.end = end
 
 
-def _stamp(one: Event) -> int:
-    return one.number("TIMESTAMP") or one.micros * 1000
+def _timestamp(event: Event) -> int:
+    return event.number("TIMESTAMP") or event.micros * 1000
 
 
 class Place(NamedTuple):
-    """Where a process stands: its depth, and for each level down to it whether that is the last child.
+    """Where a process is in the tree: its depth, and for each level above whether the branch is the last.
 
-    Of the levels only the DRAWN lowest: whoever execs chooses the depth, and lines as long as that for
-    each process would make the output grow with its square.
+    Only the DRAWN lowest levels are kept. Any user can make a tree deep, and if lines were indented without
+    a limit, the output would grow with the square of the depth.
     """
 
     depth: int = 0
@@ -145,7 +145,7 @@ class Place(NamedTuple):
 
 
 def walk(roots: Iterable[Process]) -> Iterator[tuple[Process, Place]]:
-    """Each process before its children. Not recursive, for the same reason."""
+    """Each process before its children. Not recursive, as a tree may be deeper than Python's stack."""
     stack = [(root, Place()) for root in reversed(list(roots))]
     while stack:
         process, place = stack.pop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the options of `log` ask of the journal."""
+"""The journal query that the options of `log` stand for."""
 
 import os
 import pwd
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from execwatchd.ctl.journal import times
-from execwatchd.ctl.journal.events import STORM
+from execwatchd.ctl.journal.events import SUPPRESSED
 from execwatchd.ctl.ports import Clause, Journal, Query, Source
 from execwatchd.ctl.users import uid_of
 from execwatchd.shared.errors import EXIT_USAGE, Failure
-from execwatchd.shared.message_ids import Kind
+from execwatchd.shared.message_ids import MessageId
 
-OUR_USER = "execwatchd"
+USER = "execwatchd"
 _FOLLOWED_LINES = 10  # as journalctl -f
 _UNIT_SUFFIXES = {
     *(".service", ".socket", ".device", ".mount", ".automount", ".swap", ".target", ".path", ".timer"),
@@ -47,54 +47,54 @@ def source(options: Namespace) -> Source:
 
 
 def everything(options: Namespace) -> tuple[Clause, ...]:
-    """Every exec, and that some are missing."""
-    kinds = Kind.EXEC, Kind.EXEC_FAILED, Kind.EVENTS_LOST, *STORM
+    """All execs, and all entries that stand for execs without one."""
+    kinds = MessageId.EXEC, MessageId.EXEC_FAILED, MessageId.EVENTS_LOST, *SUPPRESSED
     return (*sender(options.any_sender, options.directory), tuple(map(_is, kinds)))
 
 
 def sender(anyone: bool, directory: str | None) -> list[Clause]:
-    """Who wrote the entry. SYSLOG_IDENTIFIER is the sender's own word; journald vouches for the rest.
+    """Only entries that the daemon wrote. Any sender can set SYSLOG_IDENTIFIER; journald sets the others.
 
-    The daemon is execwatchd.service, or in a foreground run a process of its user. The files of another
-    host are not asked for that user: its UID there may be anyone's.
+    The daemon is execwatchd.service or, in a foreground run, a process of the user execwatchd. In another
+    host's files that user isn't looked for: its UID may be somebody else's there.
     """
     name = b"SYSLOG_IDENTIFIER=execwatchd"
     if anyone:
         return [(name,)]
     trusted: tuple[bytes, ...] = (b"_SYSTEMD_UNIT=execwatchd.service",)
     if directory is None:
-        trusted += _our_user()
+        trusted += _by_user()
     return [(name,), trusted]
 
 
-def _our_user() -> tuple[bytes, ...]:
+def _by_user() -> tuple[bytes, ...]:
     try:
-        return (b"_UID=%d" % pwd.getpwnam(OUR_USER).pw_uid,)
+        return (b"_UID=%d" % pwd.getpwnam(USER).pw_uid,)
     except KeyError:
         return ()
 
 
 def _kinds(options: Namespace) -> Iterator[Clause]:
-    shown = [Kind.EXEC, Kind.EXEC_FAILED] if options.slow is None else []
-    # an end has no command line, if it isn't looked up
-    shown += [Kind.EXITED] if options.output != "argv" or looks_up(options) else []
+    shown = [MessageId.EXEC, MessageId.EXEC_FAILED] if options.slow is None else []
+    # an end has a command line only if its exec is looked up
+    shown += [MessageId.EXITED] if options.output != "argv" or needs_execs(options) else []
     yield (*map(_is, shown), *_missing(options))
     if options.failed:
-        yield (_is(Kind.EXEC_FAILED), *_BAD_ENDS, *_missing(options))
+        yield (_is(MessageId.EXEC_FAILED), *_BAD_ENDS, *_missing(options))
 
 
-def looks_up(options: Namespace) -> bool:
-    """Whether ends may be shown without their execs, and so need what those say."""
+def needs_execs(options: Namespace) -> bool:
+    """Whether ends may be shown without their execs, so that they need the fields of those."""
     return not options.tree and (options.failed or options.slow is not None)
 
 
 def _missing(options: Namespace) -> Clause:
-    """That some are missing is shown whatever the filter: they might have matched."""
-    missing = (Kind.EVENTS_LOST, *STORM)
+    """Missing execs are shown whatever the filter is: they might have matched."""
+    missing = (MessageId.EVENTS_LOST, *SUPPRESSED)
     return () if options.tree or options.output == "argv" else tuple(map(_is, missing))
 
 
-def _is(kind: Kind) -> bytes:
+def _is(kind: MessageId) -> bytes:
     return b"MESSAGE_ID=" + kind.value.encode()
 
 
@@ -106,10 +106,10 @@ def _filters(options: Namespace) -> list[Clause]:
         tuple(b"EXECWATCH_USER_UNIT=" + _unit(unit) for unit in options.user_unit),
         tuple(field + comm for comm in comms for field in (b"EXECWATCH_COMM=", b"EXECWATCH_NEW_COMM=")),
         tuple(b"EXECWATCH_SESSION=%d" % session for session in options.session),
-        # a tree needs the descendants too, and those are found by reading
+        # a tree needs the descendants too; only reading everything finds them
         () if options.tree else tuple(b"EXECWATCH_PID=%d" % pid for pid in options.pid),
     ]
-    # a storm's entry has its user, so that others' storms need not be shown
+    # the entry of a storm has a user, so a filter by user leaves out other users' storms
     missing = _missing(options)
     return [(*clause, *(missing[:1] if clause is wanted[0] else missing)) for clause in wanted if clause]
 
@@ -120,7 +120,7 @@ def _unit(name: str) -> bytes:
 
 
 def _boot(options: Namespace, journal: Journal) -> str:
-    """The id of the boot: given, this one (0), so many before (-1), or the n-th of the journal (1)."""
+    """The id of the boot: as given, or by number: 0 is this boot, -1 the last, 1 the journal's first."""
     wanted = options.boot
     if len(wanted) == 32 and wanted.isalnum():
         return str(wanted)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""sd-journal, entry by entry; the only module of the tool that knows systemd-python.
+"""sd-journal, entry by entry; the only module of the tool that imports systemd-python.
 
-Its conversions of fields are gone round: they cost six times what reading an entry does, and some raise on
-what a sender chose.
+Its conversions of fields are bypassed: they cost six times as much as reading an entry, and some raise for
+values that any sender may choose.
 """
 
 import select
@@ -17,7 +17,7 @@ from execwatchd.ctl.journal.events import NUMBERS, PREFIX, TEXTS
 from execwatchd.ctl.ports import Clause, Entry, Source
 from execwatchd.shared.errors import Failure
 
-OUR_NAMESPACE = "execwatchd"  # as contrib/systemd's drop-in for a journal of our own names it
+NAMESPACE = "execwatchd"  # contrib/systemd's drop-in namespace.conf has the daemon write to it
 _INCLUDE_DEFAULT_NAMESPACE = 1 << 5  # SD_JOURNAL_INCLUDE_DEFAULT_NAMESPACE of sd-journal.h
 _RAW = (
     "MESSAGE",
@@ -30,10 +30,10 @@ _RAW = (
 
 
 class Reader:
-    """Stands at an entry, or at an end of the journal or a point in time, where it begins."""
+    """Has a position in the journal: an entry, one of its ends or a point in time. It starts at the head."""
 
     def __init__(self, source: Source, files: Sequence[Path] = ()) -> None:
-        """`files`: only these of the source's directory, if all of them can be read. Raises Failure."""
+        """`files`: read only these of the source's directory, if all can be read. Raises Failure."""
         try:
             self._reader = _open(source, files)
         except OSError as error:
@@ -44,7 +44,7 @@ class Reader:
         self.close = self._reader.close
 
     def match(self, clauses: Sequence[Clause]) -> None:
-        """From now on only entries that satisfy every clause."""
+        """Give only entries that satisfy every clause from now on."""
         self._reader.flush_matches()
         for clause in clauses:
             for index, term in enumerate(clause):
@@ -54,34 +54,34 @@ class Reader:
             self._reader.add_conjunction()
 
     def next(self) -> int | None:
-        """Go to the next entry: its time, µs since the epoch; None: there is none yet."""
+        """Go to the next entry. Returns its time in µs since the epoch, or None if there is none yet."""
         return int(self._reader._get_realtime()) if self._reader._next() else None
 
     def previous(self, count: int = 1) -> int | None:
-        """Go back so many entries, or as far as there are."""
+        """Go back so many entries, or as many as there are. Returns the time as `next` does."""
         return int(self._reader._get_realtime()) if self._reader._previous(count) else None
 
     def entry(self) -> Entry:
-        """The one at which it stands."""
-        found = self._reader._get_all()
-        raw = {name: value for name in _RAW if (value := _one(found.get(name))) is not None}
+        """The entry at the position."""
+        fields = self._reader._get_all()
+        raw = {name: value for name in _RAW if (value := _first(fields.get(name))) is not None}
         return Entry(self._reader._get_realtime(), self._reader._get_monotonic().timestamp, raw)
 
     def cursor(self) -> str:
-        """What tells this entry from every other one, copies of it included."""
+        """Identifies this entry among all others, copies of it included."""
         return str(self._reader._get_cursor())
 
     def boots(self) -> Iterable[bytes]:
         """The boot ids of all entries, in no order."""
-        found: Iterable[bytes] = self._reader.query_unique("_BOOT_ID")
-        return found
+        boots: Iterable[bytes] = self._reader.query_unique("_BOOT_ID")
+        return boots
 
     def watch(self) -> None:
-        """From here on `process` notices what changes."""
+        """Have `process` notice changes from now on."""
         self._reader.fileno()
 
     def wait(self, hangup: int | None) -> bool:
-        """Sleep until the journal changes; False if the descriptor was hung up instead."""
+        """Sleep until the journal changes. Returns False if the descriptor `hangup` was hung up instead."""
         poll = select.poll()
         poll.register(self._reader.fileno(), self._reader.get_events())
         if hangup is not None:
@@ -94,7 +94,9 @@ class Reader:
 def _open(source: Source, files: Sequence[Path]) -> Any:
     converters = {"_BOOT_ID": bytes}
     if files:
-        with suppress(OSError):  # of a directory what can't be read is left out, of a list nothing may
+        with suppress(
+            OSError
+        ):  # sd-journal skips unreadable files of a directory, but fails for those of a list
             return journal.Reader(files=[str(path) for path in files], converters=converters)
     return journal.Reader(**_arguments(source), converters=converters)
 
@@ -104,9 +106,9 @@ def _arguments(source: Source) -> dict[str, Any]:
         return {"path": source.directory}
     if source.namespace:
         return {"namespace": source.namespace}
-    return {"flags": journal.LOCAL_ONLY | _INCLUDE_DEFAULT_NAMESPACE, "namespace": OUR_NAMESPACE}
+    return {"flags": journal.LOCAL_ONLY | _INCLUDE_DEFAULT_NAMESPACE, "namespace": NAMESPACE}
 
 
-def _one(value: bytes | list[bytes] | None) -> bytes | None:
-    # the daemon writes each field once: where there are several, somebody else did
+def _first(value: bytes | list[bytes] | None) -> bytes | None:
+    # the daemon writes each field once: an entry with several values is somebody else's
     return value[0] if isinstance(value, list) else value

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The journal as the commands read it.
 
-A host's own journal is in the order of time, so that a point in time is found by bisection. A directory may
-be a collector's, where all hosts share a file in the order of arrival: after an outage one host's past stands
-behind the others' present, and behind its own after a request that was repeated. There only reading tells.
+A host's own journal is in the order of time, so bisection finds a point in time. A directory may be a
+collector's: there all hosts share files, in the order of arrival. After an outage a host's old entries come
+behind the new ones of others, and behind its own where a request was repeated. Only reading all of it finds
+a point in time there.
 """
 
 import os
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from execwatchd.ctl.journal.duplicates import Doubles
+from execwatchd.ctl.journal.duplicates import Duplicates
 from execwatchd.ctl.journal.journal_files import received_since
 from execwatchd.ctl.journal.reader import Reader
 from execwatchd.ctl.ports import Clause, Entry, Query, Source
@@ -20,7 +21,7 @@ _PLACES = Path("/var/log/journal"), Path("/run/log/journal")
 
 
 class SystemdJournal:
-    """`ports.Journal` on sd-journal; `hangup` is a descriptor whose hang-up ends a following reader."""
+    """`ports.Journal` on sd-journal. A following reader ends when the descriptor `hangup` is hung up."""
 
     def __init__(self, source: Source, hangup: int | None = None) -> None:
         self._source = source
@@ -28,7 +29,7 @@ class SystemdJournal:
         self._reader = Reader(source)
         self._finder: Reader | None = None
         self._hangup = hangup
-        self._doubles = Doubles(self._search)
+        self._duplicates = Duplicates(self._search)
 
     def close(self) -> None:
         """Close the files."""
@@ -37,7 +38,7 @@ class SystemdJournal:
         self._reader.close()
 
     def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
-        """The entries in their order; a following reader calls `before_wait` each time it has no more."""
+        """The entries in their order. A following reader calls `before_wait` whenever it has read all."""
         for entry in self.polled(query):
             if entry is not None:
                 yield entry
@@ -48,7 +49,7 @@ class SystemdJournal:
         before_wait()
 
     def polled(self, query: Query) -> Iterator[Entry | None]:
-        """The entries in their order; None instead of waiting, each time a following reader has no more."""
+        """The same without waiting: a following reader gives None whenever it has read all."""
         self._leave_out_old_files(query)
         self._reader.match(query.clauses)
         self._reader.watch()
@@ -59,7 +60,7 @@ class SystemdJournal:
                     return
                 if query.covers(realtime):
                     entry = self._reader.entry()
-                    if query.accepts(entry) and not self._doubles.has(entry, self._reader.cursor):
+                    if query.accepts(entry) and not self._duplicates.is_copy(entry, self._reader.cursor):
                         yield entry
                 realtime = self._reader.next()
             if not query.follow:
@@ -69,19 +70,19 @@ class SystemdJournal:
             realtime = self._reader.next()
 
     def skip(self, until: int) -> None:
-        """`polled` goes on with what is not before this point in time, in µs since the epoch."""
+        """Have `polled` go on with entries of this point in time (µs since the epoch) or later."""
         if self._in_order:
             self._reader.seek_realtime(until)
-        else:  # with what is yet to arrive
+        else:  # with entries that have yet to arrive
             self._reader.seek_tail()
             self._reader.previous()
 
     def find(self, clauses: Sequence[Clause]) -> Entry | None:
-        """The first entry that satisfies them, whatever is being read."""
+        """The first entry that satisfies the clauses. The reading of `entries` isn't disturbed."""
         return next((entry for entry, _ in self._search(clauses)), None)
 
     def boots(self) -> Sequence[str]:
-        """The boot ids that the journal knows, oldest first."""
+        """The boot ids in the journal, oldest first."""
         starts = []
         for boot in self._reader.boots():
             self._reader.match(((b"_BOOT_ID=" + boot,),))
@@ -93,15 +94,15 @@ class SystemdJournal:
     def readable(self) -> bool:
         """Whether there is a system journal that may be read."""
         places = [Path(self._source.directory)] if self._source.directory else _PLACES
-        found = (path for place in places for path in place.rglob("*.journal"))
-        return any(os.access(path, os.R_OK) for path in found if not path.name.startswith("user-"))
+        files = (path for place in places for path in place.rglob("*.journal"))
+        return any(os.access(path, os.R_OK) for path in files if not path.name.startswith("user-"))
 
     def _search(self, clauses: Sequence[Clause]) -> Iterator[tuple[Entry, str]]:
-        """Every entry that satisfies them, with its cursor, whatever is being read."""
+        """Every entry that satisfies the clauses, with its cursor, by a reader of its own."""
         if self._finder is None:
             self._finder = Reader(self._source)
             self._finder.watch()
-        self._finder.process()  # files may have come since
+        self._finder.process()  # there may be new files
         self._finder.match(clauses)
         self._finder.seek_head()
         while self._finder.next() is not None:
@@ -110,18 +111,18 @@ class SystemdJournal:
     def _leave_out_old_files(self, query: Query) -> None:
         directory = self._source.directory
         if directory is not None and query.since is not None and not query.follow:
-            with suppress(OSError):  # one was deleted meanwhile: all are read
+            with suppress(OSError):  # a file was deleted meanwhile: read all
                 recent = received_since(Path(directory), query.since)
                 self._reader.close()
                 self._reader = Reader(self._source, recent)
 
     def _first(self, query: Query) -> int | None:
-        """Stand at the first entry wanted: what comes before it costs nothing."""
+        """Go to the first entry that may be wanted, without reading those before it. Returns its time."""
         if query.lines is None:
             return self._oldest(query)
         last = self._last(query)
         if last is None:
-            # nothing matches yet: whatever comes later is wanted
+            # nothing matches yet: everything that comes later is wanted
             return self._oldest(query)
         if not query.lines:
             return self._reader.next()
@@ -146,19 +147,19 @@ class SystemdJournal:
         return self._reader.previous(query.lines or 1)
 
     def _last_accepted(self, query: Query) -> int | None:
-        """One by one: how far back so many are, only reading tells."""
-        found = None
+        """Go back entry by entry, where only reading finds out which of them are wanted."""
+        earliest = None
         left = query.lines or 1
         while left and (realtime := self._reader.previous()) is not None:
-            found = realtime
+            earliest = realtime
             left -= query.covers(realtime) and query.accepts(self._reader.entry())
             if self._in_order and query.since is not None and realtime < query.since:
                 break
-        return found
+        return earliest
 
 
 @contextmanager
 def open_journal(source: Source, hangup: int | None = None) -> Iterator[SystemdJournal]:
     """Open the journal files of the source. Raises Failure."""
-    with closing(SystemdJournal(source, hangup)) as found:
-        yield found
+    with closing(SystemdJournal(source, hangup)) as journal:
+        yield journal

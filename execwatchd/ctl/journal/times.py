@@ -50,7 +50,7 @@ def _parse(spec: str, now: float) -> int:
 
 
 def span(text: str) -> int:
-    """A length of time such as `10s` or `1h 30min`, in µs. Raises ValueError or OverflowError."""
+    """µs of a length of time such as `10s` or `1h 30min`. Raises ValueError or OverflowError."""
     parts = _PART.findall(text)
     if not parts or _PART.sub("", text).strip() or any(unit not in _UNITS for _, unit in parts):
         raise ValueError(text)
@@ -73,5 +73,5 @@ def _day(now: float) -> datetime:
 
 
 def _micros(moment: datetime) -> int:
-    # astimezone() takes a naive moment as local time, by the rules of that day
+    # astimezone() takes a naive moment as local time, with the UTC offset of that day
     return round(moment.astimezone().timestamp() * 1e6)

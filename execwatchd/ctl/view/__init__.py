@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the commands show, as lines of a terminal."""
+"""How the commands show things: lines and screens of a terminal."""

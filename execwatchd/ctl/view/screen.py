@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A terminal as a screen with keys, given back as it was, whatever ends the program.
+"""A terminal as a screen with keys. It is restored whatever ends the program.
 
-Plain control sequences that every terminal of the last decades has: no terminfo, and a test can read them.
+The control sequences are those that every terminal of the last decades has. So terminfo isn't needed, and a
+test can read them.
 """
 
 import errno
@@ -22,10 +23,10 @@ _SIGNALS = *_ENDING, signal.SIGWINCH, signal.SIGTSTP, signal.SIGCONT
 
 
 class Screen:
-    """Takes the terminal while it is entered; `keys` and `out` are its two ends.
+    """Takes over the terminal as a context; `keys` is its input and `out` its output.
 
-    A signal only wakes `wait`, which does what it asks for: a handler that wrote, or raised, would do so in
-    the middle of a frame, or of giving the terminal back.
+    Signals only wake `wait`, which acts on them. A handler that wrote or raised would do so in the middle of
+    a frame, or while the terminal is being restored.
     """
 
     def __init__(self, keys: int, out: TextIO) -> None:
@@ -66,39 +67,39 @@ class Screen:
         return 80, 24
 
     def draw(self, lines: list[str]) -> None:
-        """These, as many as there are rows; in one write, so that nothing flickers."""
+        """Show these lines, one for each row. It is a single write, so that nothing flickers."""
         if self._is_shown:
-            # erased before it is written: behind a full line the cursor is still on its last character
+            # erase each line first: after a full line the cursor is still on its last character
             self._write("\033[H" + "\r\n".join("\033[2K" + line for line in lines))
 
     def wait(self, seconds: float) -> str | None:
-        """What was typed within this time; empty: the size or so may have changed. None: it is to end."""
+        """What was typed within this time, empty if nothing, or the size may have changed. None: end."""
         if self._is_gone:
             return None
         ready, _, _ = select.select([self._keys, self._woken], [], [], max(0.0, seconds))
         if self._woken in ready:
-            return "" if self._heed(self._signals()) else None
+            return "" if self._act_on(self._signals()) else None
         if not ready:
             return ""
         typed = b""
-        with suppress(OSError):  # EIO: it was hung up
+        with suppress(OSError):  # EIO: the terminal was hung up
             typed = os.read(self._keys, 512)
         if not typed:
             return None
         return "" if typed.startswith(b"\033") else typed.decode("ascii", "replace")  # arrows and the like
 
     def _signals(self) -> bytes:
-        """Their numbers, as the interpreter writes them."""
+        """The numbers of the signals that came, as the interpreter writes them to the pipe."""
         with suppress(BlockingIOError):
             return os.read(self._woken, 512)
         return b""
 
-    def _heed(self, signals: bytes) -> bool:
-        """Do what the signals ask for; False: end."""
+    def _act_on(self, signals: bytes) -> bool:
+        """Act on the signals; False: end."""
         if signal.SIGTSTP in signals and not set(signals) & set(_ENDING):
             self._hide()
             os.kill(os.getpid(), signal.SIGSTOP)
-            signals = self._signals()  # to go on, or to end
+            signals = self._signals()  # SIGCONT, or one to end
         self._ended_by = next((number for number in signals if number in _ENDING), 0)
         if self._ended_by:
             return False
@@ -110,7 +111,7 @@ class Screen:
         try:
             tty.setcbreak(self._keys, termios.TCSADRAIN)
         except termios.error as error:
-            # stopped here, as the terminal is another job's: SIGCONT has come, and `wait` tries again
+            # EINTR: it was stopped here, in the background. SIGCONT has come, so that `wait` tries again
             self._is_gone = error.args[0] != errno.EINTR
             return
         self._is_shown = True
@@ -120,20 +121,20 @@ class Screen:
         if self._is_shown:
             self._is_shown = False
             self._write(_LEAVE)
-            with suppress(termios.error):  # it may have gone
+            with suppress(termios.error):  # the terminal may have gone
                 termios.tcsetattr(self._keys, termios.TCSADRAIN, self._modes)
 
     def _write(self, text: str) -> None:
-        """Past the stream's buffer: what can't be written would be tried again at the end."""
+        """Write without the stream's buffer, which would try again at exit what can't be written."""
         left = text.encode(self._encoding, "replace")
         while left and not self._is_gone:
             try:
                 left = left[os.write(self._out, left) :]
-            except BlockingIOError:  # as another program set it
+            except BlockingIOError:  # another program has made the terminal non-blocking
                 select.select([], [self._out], [])
             except OSError:
                 self._is_gone = True
 
 
 def _wake(_number: int, _frame: FrameType | None) -> None:
-    """There must be a handler, or the interpreter writes no number."""
+    """Does nothing: the interpreter writes the number to the pipe only for a signal with a handler."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Text that others chose, made safe for a terminal, and columns that it cannot break.
+"""Makes text from any user safe for a terminal, and aligns it in columns.
 
-Command names, arguments and messages come from whoever ran the program. On the way out every
-character that could move the cursor, change its colour or reorder the line is shown as the octal
-escapes of its UTF-8 bytes, the form that the daemon's own MESSAGE= has.
+Command names, arguments and messages come from whoever ran the program. A character that could move the
+cursor, change colours or reorder the line is printed as octal escapes of its UTF-8 bytes. MESSAGE= of the
+daemon has the same form.
 """
 
 import os
@@ -21,7 +21,7 @@ _ELLIPSIS = "…"
 
 
 def printable(value: bytes | str) -> str:
-    r"""One line with no control, format or undecodable character left: those appear as \ooo."""
+    r"""The text on one line, with control, format and undecodable characters as \ooo."""
     raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     text = raw.decode("utf-8", "surrogateescape")
     if text.isprintable():
@@ -30,7 +30,7 @@ def printable(value: bytes | str) -> str:
 
 
 def word(value: bytes | str) -> str:
-    """As `printable`, with white space and the backslash escaped too: for a column between others."""
+    """As `printable`, with white space and backslashes escaped too, for a column that is not the last."""
     return escape(value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value)
 
 
@@ -41,12 +41,12 @@ def _cells(char: str) -> int:
 
 
 def width(text: str) -> int:
-    """How many cells of a terminal line this printable text takes."""
+    """How many cells of a terminal's line this printable text takes."""
     return len(text) if text.isascii() else sum(map(_cells, text))
 
 
 def cut(text: str, cells: int) -> str:
-    """The text, or as much of it as fits into `cells` with an ellipsis at its end."""
+    """The text, or as much of it as fits into `cells` with an ellipsis at the end."""
     if width(text) <= cells:
         return text
     if cells <= 0:
@@ -61,21 +61,21 @@ def cut(text: str, cells: int) -> str:
 
 
 def pad(text: str, cells: int, *, right: bool = False) -> str:
-    """The text filled up with spaces to `cells`; one that is longer stays whole."""
+    """The text, filled up to `cells` with spaces; a longer text stays as it is."""
     space = " " * (cells - width(text))
     return space + text if right else text + space
 
 
 @dataclass(frozen=True)
 class Console:
-    """Where a command prints: a stream, its width in cells where lines are cut, and its colours."""
+    """Where a command prints: a stream, the width in cells that lines are cut to, and whether in colours."""
 
     out: TextIO
     width: int | None = None
     colour: bool = False
 
     def paint(self, text: str, *styles: str) -> str:
-        """The text in these styles, or as it is where the console has no colours."""
+        """The text in these styles, or as it is if the console has no colours."""
         codes = ";".join(_COLOURS[style] for style in styles)
         return f"\033[{codes}m{text}\033[0m" if self.colour and codes and text else text
 
@@ -85,7 +85,7 @@ class Console:
 
 
 def console(out: TextIO) -> Console:
-    """The console of this stream: columns and colours only on a terminal, no colours by NO_COLOR."""
+    """The console of this stream: only a terminal has a width, and colours unless NO_COLOR is set."""
     if not out.isatty():
         return Console(out)
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM", "dumb") == "dumb"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What was counted as lines of a screen, or as one object."""
+"""The counts of execs as lines of a screen, or as an object for JSON."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from execwatchd.ctl.journal.events import as_text
-from execwatchd.ctl.journal.tally import OTHERS, WINDOW, Count, Group, Tally, Who
-from execwatchd.ctl.view.columns import user
+from execwatchd.ctl.journal.exec_counts import OTHERS, WINDOW, Count, ExecCounts, Group, Key
+from execwatchd.ctl.view.event_line import user
 from execwatchd.ctl.view.terminal import Console, cut, pad, width, word
 
 KEYS = "u user n unit c command p pause q quit"
@@ -18,20 +18,20 @@ _RATE, _COUNT = 6, 7  # cells
 
 @dataclass(frozen=True)
 class View:
-    """The tally up to and with the interval `last`, by one of its groupings; `note` says what is special.
+    """The counts up to and including the interval `last`, by one of GROUPINGS, with a `note` for the summary.
 
-    Rates are those of the last interval, or of all `seconds` where they are given.
+    Rates are those of the last interval, or those of all `seconds` if these are given.
     """
 
-    tally: Tally
+    counts: ExecCounts
     by: str
     last: int
     note: str = ""
     seconds: float | None = None
 
     def rates(self, count: Count, intervals: int) -> list[float | None]:
-        """Execs a second in the last intervals, the latest at the end; None where nothing is known."""
-        return [self.tally.rate(count, n) for n in range(self.last - intervals + 1, self.last + 1)]
+        """Execs a second in each of the last intervals, oldest first; None for one that was not read."""
+        return [self.counts.rate(count, n) for n in range(self.last - intervals + 1, self.last + 1)]
 
     def rate(self, count: Count) -> float:
         """Execs a second."""
@@ -42,34 +42,34 @@ class View:
 
 def screen(view: View, console: Console, columns: int, rows: int) -> list[str]:
     """At most `rows` lines of at most `columns` cells: a summary, the groups, the keys."""
-    style = ("yellow", "bold") if view.tally.lost else ("bold",)
+    style = ("yellow", "bold") if view.counts.lost else ("bold",)
     head = console.paint(cut(_summary(view), columns), *style)
     foot = console.paint(cut(KEYS, columns), "dim")
     room = max(0, rows - 2)
-    body = list(table(view, view.tally.groups(view.by)[: max(0, room - 1)], console, columns))[:room]
+    body = list(table(view, view.counts.groups(view.by)[: max(0, room - 1)], console, columns))[:room]
     return [head, *body, *[""] * (room - len(body)), foot][-rows:] if rows > 1 else [head]
 
 
 def snapshot(view: View, console: Console) -> Iterator[str]:
     """The summary and all groups, as wide as the console where it has a width."""
     yield console.paint(_fit(_summary(view), console.width), "bold")
-    yield from table(view, view.tally.groups(view.by), console, console.width)
+    yield from table(view, view.counts.groups(view.by), console, console.width)
 
 
 def _summary(view: View) -> str:
-    """What the numbers lack stands before them: a narrow screen has but the beginning."""
-    tally = view.tally
-    parts = [f"by {view.by}", f"{_short(view.rate(tally.total))}/s"]
+    """What is missing in the numbers comes before them, since a narrow screen cuts the end."""
+    counts = view.counts
+    parts = [f"by {view.by}", f"{_short(view.rate(counts.total))}/s"]
     parts += [view.note] if view.note else []
-    parts += [f"{tally.lost} lost"] if tally.lost else []
-    parts += [f"{tally.held_back} held back"] if tally.held_back else []
-    parts += [f"{tally.total.execs} execs"]
-    parts += [f"{tally.total.failed} failed"] if tally.total.failed else []
+    parts += [f"{counts.lost} lost"] if counts.lost else []
+    parts += [f"{counts.suppressed} held back"] if counts.suppressed else []
+    parts += [f"{counts.total.execs} execs"]
+    parts += [f"{counts.total.failed} failed"] if counts.total.failed else []
     return "  ".join(parts)
 
 
 class Layout(NamedTuple):
-    """The cells of each column; one of none isn't shown."""
+    """The width of each column in cells; one of 0 cells isn't shown."""
 
     rate: int
     execs: int
@@ -88,9 +88,9 @@ class Layout(NamedTuple):
 
 
 def table(view: View, groups: Sequence[Group], console: Console, columns: int | None) -> Iterator[str]:
-    """A line with titles and one for each group; `columns` None: as wide as it gets."""
+    """A line of titles and a line for each group, at most `columns` wide; None is no limit."""
     other = "user" if view.by == "command" else "command"
-    names = [name(group.who, view.by) for group in groups]
+    names = [name(group.key, view.by) for group in groups]
     layout = _layout(columns, names)
     titles = layout.row("RATE/s", "EXECS", "TREND", view.by.upper(), other.upper())
     yield console.paint(_fit(titles, columns), "dim")
@@ -102,7 +102,7 @@ def table(view: View, groups: Sequence[Group], console: Console, columns: int | 
 
 
 def _layout(columns: int | None, names: Sequence[str]) -> Layout:
-    """As many columns as leave 8 cells for the name; what is run mostly only where both have 15."""
+    """As many columns as leave 8 cells for the name. `mostly` only where both get at least 15."""
     if columns is None:
         return Layout(_RATE, _COUNT, 20, max([7, *map(width, names)]), 2**16)
     rate = _RATE if columns >= 15 else 0
@@ -127,7 +127,7 @@ def _levels(console: Console) -> str:
 
 
 def _spark(rates: Sequence[float | None], levels: str) -> str:
-    """Each rate against the highest of its own line; a blank for none."""
+    """A bar for each rate, relative to the highest of them; a blank for no execs."""
     highest = max((rate for rate in rates if rate), default=1.0)
     return "".join(levels[math.ceil(rate / highest * 8) - 1] if rate else " " for rate in rates)
 
@@ -136,47 +136,47 @@ def _short(rate: float) -> str:
     return f"{rate:.1f}" if rate < 999.95 else f"{rate:.0f}"
 
 
-def name(who: Who, by: str) -> str:
-    """What the group is called, safe for a terminal."""
-    if who == OTHERS:
+def name(key: Key, by: str) -> str:
+    """The group's name, safe for a terminal."""
+    if key == OTHERS:
         return "(others)"
     if by == "user":
-        return user(who.uid)
+        return user(key.uid)
     if by == "command":
-        return word(who.command or b"") or "-"
-    return "/".join(word(unit) for unit in (who.unit, who.user_unit) if unit) or "-"
+        return word(key.command or b"") or "-"
+    return "/".join(word(unit) for unit in (key.unit, key.user_unit) if unit) or "-"
 
 
 def as_json(view: View, since: int, until: int) -> dict[str, Any]:
-    """The snapshot of the time between two points (µs since the epoch) under stable names."""
-    tally = view.tally
+    """The counts between two points in time (µs since the epoch), under names that don't change."""
+    counts = view.counts
     return {
         "by": view.by,
         "since": since,
         "until": until,
-        "execs": tally.total.execs,
-        "failed": tally.total.failed,
-        "lost": tally.lost,
-        "held_back": tally.held_back,
+        "execs": counts.total.execs,
+        "failed": counts.total.failed,
+        "lost": counts.lost,
+        "suppressed": counts.suppressed,
         "groups": [
             {
-                **_names(group.who, view.by),
+                **_names(group.key, view.by),
                 "execs": group.execs,
                 "failed": group.failed,
                 "rate": view.rate(group),
                 "mostly": group.mostly
                 and _names(group.mostly, "user" if view.by == "command" else "command"),
             }
-            for group in tally.groups(view.by)
+            for group in counts.groups(view.by)
         ],
     }
 
 
-def _names(who: Who, by: str) -> dict[str, Any]:
-    if who == OTHERS:
+def _names(key: Key, by: str) -> dict[str, Any]:
+    if key == OTHERS:
         return {"others": True}
     if by == "user":
-        return {"user": user(who.uid), "uid": who.uid}
+        return {"user": user(key.uid), "uid": key.uid}
     if by == "command":
-        return {"command": as_text(who.command or b"")}
-    return {"unit": as_text(who.unit), "user_unit": as_text(who.user_unit)}
+        return {"command": as_text(key.command or b"")}
+    return {"unit": as_text(key.unit), "user_unit": as_text(key.user_unit)}

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""An event as a line of aligned columns."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from execwatchd.ctl.journal.events import Event
+from execwatchd.ctl.users import name_of
+from execwatchd.ctl.view.terminal import Console, cut, pad, printable, width, word
+from execwatchd.shared.durations import duration
+from execwatchd.shared.quoting import shell
+
+_name_of = lru_cache(1024)(name_of)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The width of each column in cells; one of 0 cells isn't shown."""
+
+    time: str
+    pid: int
+    user: int
+    comm: int
+    message: int
+
+
+_HOST = 12
+_WIDE = Layout("%b %d %H:%M:%S", 7, 10, 15, 20)
+_MIDDLE = Layout("%H:%M:%S", 7, 8, 10, 14)
+_NARROW = Layout("%H:%M:%S", 7, 0, 8, 0)
+
+
+def layout(cells: int | None) -> Layout:
+    """The columns that leave room for the command on a line of so many cells; None is no limit."""
+    if cells is None or cells >= 100:
+        return _WIDE
+    return _MIDDLE if cells >= 60 else _NARROW
+
+
+def user(uid: int | None) -> str:
+    """The user's name, or the UID if it has none, or a dash without a UID."""
+    return "-" if uid is None else word(_name_of(uid)) or str(uid)
+
+
+def command(event: Event) -> str:
+    """The command line as the daemon quoted it for a shell, or the file's name if it was empty."""
+    text = printable(event.raw("CMDLINE")) or shell(event.raw("FILENAME"))
+    return f"{text} # cut" if b"argv" in event.raw("TRUNCATED").split() else text
+
+
+def outcome(event: Event) -> str:
+    """In brackets why the exec failed or how the process ended; empty for an exec that did not fail."""
+    if event.kind == "ended":
+        return f"[{_ending(event)}]"
+    if event.kind != "failed":
+        return ""
+    return f"[{word(event.raw('ERRNO')) or event.number('RESULT')}]"
+
+
+def style(event: Event) -> str:
+    """Failures are red; ends that are no failure are dim."""
+    if event.kind == "ended":
+        return "dim" if event.raw("EXIT_RESULT") == b"success" else "red"
+    return "red" if event.kind == "failed" else "bold"
+
+
+def _ending(event: Event) -> str:
+    code, ran, peak = (event.number(name) for name in ("EXIT_CODE", "RUN_TIME_USEC", "PEAK_RSS_KB"))
+    how = word(event.raw("EXIT_SIGNAL_NAME")) if code is None else f"exit {code}"
+    core = "core dumped" if event.raw("EXIT_RESULT") == b"core-dump" else ""
+    time = "" if ran is None else duration(ran)
+    return ", ".join(filter(None, (how, core, time, "" if peak is None else f"{peak / 1024:.1f} MiB")))
+
+
+def clip(text: str, room: int | None) -> str:
+    """The text, cut to so many cells; None is no limit."""
+    return text if room is None else cut(text, room)
+
+
+class EventLine:
+    """Formats events in the columns that fit the console: time, pid, user, comm, message, command.
+
+    With `hosts` there is a column with the host's name too.
+    """
+
+    def __init__(self, console: Console, *, hosts: bool = False) -> None:
+        self._console = console
+        self._layout = layout(console.width)
+        self._hosts = hosts and self._layout.user > 0
+
+    def __call__(self, event: Event) -> str:
+        """The event's line, cut to the console's width if it has one."""
+        if event.is_missing:
+            host = f"{word(event.host)} " if self._hosts else ""
+            text = f"{event.time:{self._layout.time}} {host}-- {printable(event.text)}"
+            return self._console.paint(clip(text, self._console.width), "yellow", "bold")
+        cells = self._cells(event)
+        used = sum(width(cell) + 1 for cell, _ in cells)
+        room = None if self._console.width is None else max(0, self._console.width - used)
+        cells.append((clip(f"{outcome(event)} {command(event)}".lstrip(), room), style(event)))
+        return " ".join(self._console.paint(*cell) if cell[1] else cell[0] for cell in cells).rstrip()
+
+    def _cells(self, event: Event) -> list[tuple[str, str]]:
+        columns = self._layout
+        pid = event.number("PID")
+        number = pad("-" if pid is None else str(pid), columns.pid, right=True)
+        cells = [(f"{event.time:{columns.time}}", "dim")]
+        if self._hosts:
+            cells.append((self._column(word(event.host), _HOST), ""))
+        cells.append((number, ""))
+        for text, wide, style in (
+            (user(event.number("UID")), columns.user, "cyan"),
+            (word(event.fields.get("COMM", b"?")), columns.comm, ""),
+            (printable(event.raw("MESSAGE")), columns.message, ""),
+        ):
+            if wide:
+                cells.append((self._column(text, wide), style))
+        return cells
+
+    def _column(self, text: str, cells: int) -> str:
+        return pad(text if self._console.width is None else cut(text, cells), cells)
