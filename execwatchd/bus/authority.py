@@ -37,7 +37,7 @@ Process = tuple[int, int | None]  # UID and PID
 
 
 class CallerGone(Exception):  # noqa: N818  no error: nobody is there to get it
-    """The caller left the bus before it could be identified."""
+    """The caller left the bus before it could be identified or authorised."""
 
 
 class Caller(NamedTuple):
@@ -106,7 +106,7 @@ class Authority:
     async def require(self, caller: Caller, action: str) -> None:
         """Returns if the caller may do it.
 
-        Raises AccessDenied, InteractiveAuthorizationRequired or Disconnected.
+        Raises AccessDenied, InteractiveAuthorizationRequired, CallerGone or Disconnected.
         """
         # polkit authorises root whatever its rules say (polkitbackendinteractiveauthority.c). It isn't asked,
         # so that a broken polkit doesn't lock root out.
@@ -145,11 +145,21 @@ class Authority:
                 seconds=_DIALOGUE_SECONDS if caller.interactive else _SECONDS,
             )
         except ErrorReply as error:
+            if await self._has_left(caller):
+                raise CallerGone from None
             raise self._denial(action, error) from None
         except TimeoutError as error:
             self._connection.call_without_reply((*POLKIT, "CancelCheckAuthorization"), "s", cancellation)
             raise self._denial(action, error) from None
         return authorised, challenge
+
+    async def _has_left(self, caller: Caller) -> bool:
+        """Whether the caller has left the bus. polkit answers by an error then, and has no trouble itself."""
+        try:
+            (is_there,) = await self._connection.call((*BUS, "NameHasOwner"), "s", caller.name)
+        except (ErrorReply, TimeoutError):
+            return False
+        return not is_there
 
     def _denial(self, action: str, error: ErrorReply | TimeoutError) -> AccessDenied:
         if isinstance(error, ErrorReply) and error.name == _NO_POLKIT:

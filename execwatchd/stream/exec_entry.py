@@ -58,7 +58,7 @@ def remark(r: Record) -> bytes:
     """What a reader must know about the command line, as a shell comment behind it."""
     missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
     text = f" # cut, {missing}" if r.flags & _CUT_ARGV else ""
-    shown = r.comm + (r.argv or r.filename)
+    shown = string(r.comm) + b"\0" + (r.argv or r.filename)  # the NUL: no character is half in each
     if not shown.isascii() and has_right_to_left(shown.decode(errors="replace")):
         text += " # right-to-left"  # a terminal may show the line in another order
     return (f"{text} # {_errno_name(r.result)}" if r.result else text).encode()
@@ -226,4 +226,7 @@ def _ancestors(chain: bytes) -> bytes:
 
 
 def _errno_name(result: int) -> str:
-    return errno.errorcode.get(-result) or os.strerror(-result)
+    try:
+        return errno.errorcode.get(-result) or os.strerror(-result)
+    except OverflowError:  # -2**31, in a damaged record
+        return f"Unknown error {-result}"

@@ -10,6 +10,7 @@ from dbus_next.constants import MessageFlag
 from dbus_next.message import Message
 
 from execwatchd.bus.authority import MANAGE, MAX_QUESTIONS_PER_UID, READ
+from execwatchd.bus.connection import BUS
 from execwatchd.bus.dispatch import MAX_CALLS_PER_CLIENT, MAX_CALLS_PER_UID
 from execwatchd.bus.routes import INTERFACE, NAME, PATH
 from execwatchd.policy.configuration import Config
@@ -295,6 +296,38 @@ async def test_a_caller_that_vanishes(
                 await call
         await rig.settle()
         assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
+async def test_a_caller_that_left_is_no_trouble_of_polkit(
+    bus: PrivateBus, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(bus, directory) as rig:
+        asked, gone = asyncio.Event(), asyncio.Event()
+        trouble = CallError(f"{DBUS_ERROR}NameHasNoOwner", "Could not get UID of name ':1.7': no such name")
+
+        async def script(_uid: int, _action: str, _interactive: bool) -> CallError:
+            asked.set()
+            await gone.wait()
+            return trouble
+
+        polkit = await rig.polkit(script)
+        alice, root = await rig.client(ALICE), await rig.client()
+        call = asyncio.ensure_future(attempt(alice, "SetMessage"))
+        await asked.wait()
+        await alice.close()
+        has_owner = Message(*BUS, "NameHasOwner", signature="s", body=[alice.bus.unique_name])
+        while await root.send(has_owner) != [False]:
+            has_owner.serial = 0
+        gone.set()
+        with pytest.raises((OSError, EOFError)):
+            await call
+        await unchanged(rig)
+        assert rig.service.refused == 0
+        assert [r for r in caplog.records if "polkit cannot say" in r.getMessage()] == []
+        polkit.script = always(trouble)  # of a caller that is there
+        bob = await rig.client(BOB)
+        await bob.refused(DENIED, attempt(bob, "SetMessage"))
+        assert [r for r in caplog.records if "polkit cannot say" in r.getMessage()]
 
 
 async def test_refusals_are_summed_up(
