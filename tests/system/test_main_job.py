@@ -201,7 +201,11 @@ def test_a_reload_takes_up_the_file_and_refuses_a_bad_one(daemon: Box) -> None:
         "the message of the file",
     )
     daemon.shell(f"echo '12 = \"two\\nlines\"' >>{config}")
-    daemon.systemctl("reload", UNIT)
+    assert daemon.systemctl("reload", UNIT, check=False).returncode != 0
+    (line,) = [str(e["MESSAGE"]) for e in daemon.journal("-u", UNIT) if f"{config}: " in str(e["MESSAGE"])]
+    assert line.startswith(f"execwatchd: {config}: messages.12: ")
+    assert daemon.call("GetMessage", "u", "11").stdout == 's "from the file"\n'
+    os.kill(daemon.main_pid(UNIT), signal.SIGHUP)
     (rejected,) = wait_until(lambda: own_log(daemon, Kind.CONFIG_REJECTED), "the rejection")
     assert f"{config}: messages.12: " in rejected["MESSAGE"]
     assert daemon.show(UNIT, "ActiveState") == "active"
