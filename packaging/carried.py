@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a package carries of other projects: their licences and, for whoever looks for them, their names."""
+"""What a package carries of other projects: their licences, their names, and what lintian says of them."""
 
 import json
 import re
@@ -28,6 +28,19 @@ def copyrights(paths: Collection[str]) -> str:
     used = set(licences("\n\n".join(kept)))
     kept = [text for text in kept if not text.startswith("License:") or _names(text)[0] in used]
     return "\n\n".join(kept) + "\n"
+
+
+def overrides(paths: Collection[str]) -> str:
+    """packaging/deb/lintian-overrides for these files: lintian reports one that has nothing to override."""
+    every = (stage.ROOT / "packaging/deb/lintian-overrides").read_text()
+    head, *paragraphs = every.rstrip("\n").split("\n\n")
+    kept = [text for text in paragraphs if any(path.startswith(_directories(text)) for path in paths)]
+    return "\n\n".join((head, *kept)) + "\n"
+
+
+def _directories(paragraph: str) -> tuple[str, ...]:
+    """Where the files are that a paragraph of overrides is about."""
+    return tuple(f"/{path}" for path in re.findall(r"\[(.+/)\*?\]", paragraph))
 
 
 def licences(text: str) -> list[str]:

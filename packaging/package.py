@@ -42,8 +42,7 @@ def files(form: str, vendored: list[str], changelog: str) -> dict[str, File]:
         found[f"{DOC}/changelog.gz"] = _compressed(found.pop(f"{DOC}/CHANGELOG.md").content)
         found[f"{DOC}/changelog.Debian.gz"] = _compressed(changelog.encode())
         found[f"{DOC}/copyright"] = File(carried.copyrights(found).encode())
-        overrides = ROOT / "packaging/deb/lintian-overrides"
-        found["/usr/share/lintian/overrides/execwatchd"] = File(overrides.read_bytes())
+        found["/usr/share/lintian/overrides/execwatchd"] = File(carried.overrides(found).encode())
     else:
         found[f"{TEXTS}/copyright"] = File(carried.copyrights(found).encode())
         found[f"{TEXTS}/LICENSE"] = licence
@@ -116,6 +115,9 @@ def build(form: str, vendored: list[str]) -> None:
     description["overrides"][form]["depends"] += depends(form, vendored)
     if form == "rpm":
         speak_rpm(description, listed, vendored)
+        notes = BUILD / "changelog.json"
+        notes.write_text(release_notes.nfpm(every, revision, description["maintainer"], today))
+        description["changelog"] = str(notes)
     config = BUILD / f"{form}.json"
     config.write_text(json.dumps(description, indent=1))
     command = (NFPM, "package", "--config", config, "--packager", form, "--target", DIST)

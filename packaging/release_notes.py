@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""release_notes.py VERSION: whether CHANGELOG.md tells of it. Also the same changelog for Debian's tools."""
+"""release_notes.py VERSION: whether CHANGELOG.md tells of it. Also the same changelog for packages."""
 
+import json
 import os
 import re
 import subprocess
@@ -67,6 +68,20 @@ def _debian(release: Release, revision: str, maintainer: str, made: datetime) ->
     )
     heading = f"execwatchd ({release.version}-{revision}) unstable; urgency=medium"
     return f"{heading}\n\n{chr(10).join(changes)}\n\n -- {maintainer}  {format_datetime(made)}\n"
+
+
+def nfpm(every: list[Release], revision: str, maintainer: str, today: datetime) -> str:
+    """A changelog as nFPM reads it, which makes an .rpm's of it."""
+    return json.dumps([_nfpm(release, revision, maintainer, release.made or today) for release in every])
+
+
+def _nfpm(release: Release, revision: str, maintainer: str, made: datetime) -> dict[str, object]:
+    return {
+        "semver": f"{release.version}-{revision}",
+        "date": made.isoformat(),
+        "packager": maintainer,
+        "changes": [{"note": change} for change in release.changes],
+    }
 
 
 def refusal(text: str, version: str) -> str:
