@@ -105,10 +105,13 @@ def test_an_upgrade_removes_what_is_no_longer_part_of_it(root: Path) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["/usr", "/opt/execwatchd"])
-def test_the_unit_starts_what_was_installed(tmp_path: Path, prefix: str) -> None:
+def test_the_unit_starts_and_checks_with_what_was_installed(tmp_path: Path, prefix: str) -> None:
     stage("install", tmp_path, prefix)
     unit = (tmp_path / f"{prefix[1:]}/lib/systemd/system/execwatchd.service").read_text().splitlines()
-    assert f"ExecStart={prefix}/sbin/execwatchd" in unit
+    assert [line for line in unit if "sbin/execwatchd" in line] == [
+        f"ExecStart={prefix}/sbin/execwatchd",
+        f"ExecReload={prefix}/sbin/execwatchd --check-config",
+    ]
 
 
 def test_a_strange_prefix_is_refused(tmp_path: Path) -> None:
