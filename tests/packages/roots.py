@@ -68,7 +68,7 @@ def root(release: Release) -> Path:
 
 def tools() -> Path:
     """The newest release with what looks at packages."""
-    return _root("tools", RELEASES[-1].suite, "lintian,rpm")
+    return _root("tools", RELEASES[-1].suite, "lintian,rpm,rpmlint")
 
 
 def _root(name: str, suite: str, include: str, *options: str) -> Path:
