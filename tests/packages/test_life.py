@@ -47,6 +47,7 @@ def test_the_life_of_a_package(built: Built, clean: Callable[[str], Box], storm:
     assert traces(box) == THEIRS
     install(box, built)
     use(box, storm)
+    reload(box)
     upgrade(box, built, storm)
     reinstall(box, built)
     remove(box)
@@ -78,6 +79,26 @@ def use(box: Box, storm: Storm) -> None:
     (said,) = [str(entry["MESSAGE"]) for entry in entries if entry["MESSAGE"].endswith(" use-1")]
     assert said.split(" ", 1)[1].startswith(f"{storms.UID} storm Hi from a package!: ")
     box.run("execwatchctl", "status")
+
+
+def reload(box: Box) -> None:
+    """When it returns a new configuration is in effect; one with errors fails it and has no effect."""
+    drop_in, pid = f"{CONFIG}.d/reload.toml", box.show(UNIT, "MainPID")
+    message = ("GetMessage", "u", "4711")
+    box.shell(f"""echo 'default_message = "Reloaded"' >{drop_in}""")
+    box.systemctl("reload", UNIT)
+    assert box.call(*message).stdout == 's "Reloaded"\n'
+    box.shell(f"""printf '%s\n' 'default_message = "Rejected"' 'cwd = 5' 'nonsense = 1' >{drop_in}""")
+    assert box.systemctl("reload", UNIT, check=False).returncode == 1
+    said = [str(entry["MESSAGE"]) for entry in box.journal("-u", UNIT) if drop_in in str(entry["MESSAGE"])]
+    assert sorted(line.rpartition(": ")[0] for line in said) == [
+        f"execwatchd: {drop_in}: {key}" for key in ("cwd", "nonsense")
+    ]
+    assert box.call(*message).stdout == 's "Reloaded"\n'
+    assert (box.show(UNIT, "ActiveState"), box.show(UNIT, "MainPID")) == ("active", pid)
+    box.run("rm", drop_in)
+    box.systemctl("reload", UNIT)
+    assert box.call(*message).stdout != 's "Reloaded"\n'
 
 
 def upgrade(box: Box, built: Built, storm: Storm) -> None:
