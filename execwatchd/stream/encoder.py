@@ -28,7 +28,7 @@ _CWD_FLAGS = int(layout.Flag.HAS_CWD | layout.Flag.CWD_UNREACHABLE)
 # The caches hold 3 MiB at most, whatever is executed. They pay since scripts and checks repeat themselves.
 _REMEMBERED = 512  # entries of each cache
 _SHORT = 256  # bytes of arguments
-_PATHS = 1024  # bytes of filename, interp and cgroup
+_PATHS_SIZE = 1024  # bytes of filename, interp and cgroup
 
 
 _unusual = re.compile(rb"[\n\x80-\xff]").search
@@ -77,7 +77,7 @@ class Encoder:
         if (
             not cmdline
             or end_len
-            or start > _SIZE + _PATHS
+            or start > _SIZE + _PATHS_SIZE
             or len(data) < end + cwd_len + ancestors_len + exec_id_len
         ):
             return self._long_way(data)
