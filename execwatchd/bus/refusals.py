@@ -5,6 +5,8 @@ import asyncio
 import logging
 from collections import Counter
 
+from execwatchd.shared.plural import counted
+
 log = logging.getLogger(__name__)
 
 WINDOW = 30.0  # seconds
@@ -32,7 +34,8 @@ class Refusals:
         """Logs how many were refused since the last line, and continues while there are some."""
         self.close()
         if self._more:
-            log.warning("Refused %d more calls: %s", self._more.total(), _by_uid(self._more))
+            calls = counted(self._more.total(), "more call")
+            log.warning("Refused %s: %s", calls, _by_uid(self._more))
             self._more.clear()
             self._open_window()
 

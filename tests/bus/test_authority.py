@@ -310,3 +310,13 @@ async def test_refusals_are_summed_up(
     first, rest = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert first.startswith(f"Refused a call: SetMessage by UID {ALICE} (PID ")
     assert rest == f"Refused 48 more calls: 39 by UID {ALICE}, 9 by UID {BOB}"
+
+
+async def test_a_single_refusal_is_summed_up(
+    bus: PrivateBus, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(bus, directory) as rig:
+        alice = await rig.client(ALICE)
+        for _ in range(2):
+            await alice.refused(DENIED, attempt(alice, "SetMessage"))
+    assert caplog.records[-1].getMessage() == f"Refused 1 more call: 1 by UID {ALICE}"
