@@ -60,7 +60,7 @@ def check_message(value: object) -> str:
     if not isinstance(value, str):
         is_number = type(value) is int and abs(value) < 10**MAX_MESSAGE_LENGTH
         remedy = f'write "{value}"' if is_number else "it must be a string"
-        raise ValueError(f"{quoted(value)} is not a message: {remedy}")
+        raise ValueError(f"{quoted(value)} is not a message: {remedy}")  # noqa: TRY004
     for position, character in enumerate(value[: MAX_MESSAGE_LENGTH + 1]):
         kind = _FORBIDDEN_CATEGORIES.get(unicodedata.category(character))
         if kind:
