@@ -117,8 +117,11 @@ class Authority:
             return
         if challenge:
             reason = "nobody could be asked for" if caller.interactive else "this call does not allow"
-            raise InteractiveAuthorizationRequired(f"{action} needs an authentication, which {reason}")
-        raise AccessDenied(f"UID {caller.uid} is not authorised for {action}")
+            raise InteractiveAuthorizationRequired(
+                f"{action} needs an authentication, which {reason}:"
+                " run it with sudo, or use execwatchctl, which asks for the password"
+            )
+        raise AccessDenied(f"UID {caller.uid} is not authorised for {action}: run it with sudo")
 
     async def allows(self, caller: Caller, action: str) -> bool:
         """Whether the caller may do it; polkit shows no dialogue for it."""
@@ -163,7 +166,9 @@ class Authority:
 
     def _denial(self, action: str, error: ErrorReply | TimeoutError) -> AccessDenied:
         if isinstance(error, ErrorReply) and error.name == _NO_POLKIT:
-            return AccessDenied(f"only UID 0 is authorised for {action}, as this host has no polkit")
+            return AccessDenied(
+                f"only UID 0 is authorised for {action}, as this host has no polkit: run it with sudo"
+            )
         name = error.name if isinstance(error, ErrorReply) else "no answer in time"
         if name != self._reported:  # once in a row, or a user without any right could fill the log
             self._reported = name

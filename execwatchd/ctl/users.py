@@ -18,6 +18,15 @@ def uid_of(user: str) -> int:
         raise Failure(f"no such user: {user}", "a name or a UID is wanted") from None
 
 
+def is_user(name: str) -> bool:
+    """Whether there is a user of this name, or it is a UID."""
+    try:
+        uid_of(name)
+    except Failure:
+        return False
+    return True
+
+
 def _in_range(user: str) -> int:
     uid = int(user) if len(user) < 12 else LAST_UID + 1
     if uid > LAST_UID:
