@@ -4,6 +4,8 @@
 import os
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 from execwatchd.arguments import parser
 from execwatchd.policy import configuration
@@ -12,6 +14,7 @@ from execwatchd.shared.errors import EXIT_FAILURE, Failure
 # The unit restarts at once, for after a crash every moment fills the ring; but what can't start would keep
 # a processor busy compiling.
 _RESTART_DELAY = 2.0  # s
+_STATE_DIRECTORY = "/var/lib/execwatchd"  # the unit's
 
 
 def main() -> int:
@@ -19,8 +22,7 @@ def main() -> int:
     arguments = parser().parse_args()
     try:
         if arguments.check_config:
-            files = _read_configuration().files
-            print(f"{len(files)} configuration files, no error")
+            print(*_check(), sep="\n")
             return 0
         if arguments.print_config:
             print(configuration.render(_read_configuration()), end="")
@@ -35,6 +37,19 @@ def main() -> int:
         return failure.code
     except KeyboardInterrupt:
         return 130
+
+
+def _check() -> Iterator[str]:
+    """What a check without an error prints."""
+    from execwatchd.policy import reader  # noqa: PLC0415  see below
+
+    state_file = Path(os.environ.get("STATE_DIRECTORY", _STATE_DIRECTORY), "state.json")
+    config, uncounted = reader.checked(state_file)
+    count = len(config.files)
+    names = ", ".join(map(configuration.printable, config.files))
+    yield f"{count} configuration file{'s' * (count != 1)}, no error{': ' * bool(names)}{names}"
+    if uncounted:
+        yield f"the UIDs in {state_file} are not counted with those in the files: {uncounted}"
 
 
 def _read_configuration() -> configuration.Config:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from execwatchd.bus.service import BusService
@@ -16,12 +17,14 @@ from execwatchd.kernel.takeover import Generations
 from execwatchd.metrics import MetricsFile, render
 from execwatchd.policy import last_good
 from execwatchd.policy.configuration import Config
-from execwatchd.policy.last_good import StartFiles
+from execwatchd.policy.in_effect import InEffect
+from execwatchd.policy.last_good import Chosen, StartFiles
+from execwatchd.policy.settings import Settings
 from execwatchd.policy.state import StateStore
 from execwatchd.policy.table import RuleTable
 from execwatchd.redaction.redactor import Redactor
 from execwatchd.service_manager import ServiceManager
-from execwatchd.shared.errors import EXIT_CONFIG, EXIT_FAILURE, ChangeError, ConfigError, Failure
+from execwatchd.shared.errors import EXIT_FAILURE, ChangeError, ConfigError, Failure
 from execwatchd.shared.forked import Helper
 from execwatchd.shared.guard import Guard
 from execwatchd.shared.message_ids import MessageId, log_fields
@@ -53,16 +56,18 @@ class Daemon:
         manager: ServiceManager,
         journal: Journal,
         outbox: Outbox,
-        config: Config,
+        chosen: Chosen,
         files: StartFiles,
         *,
         foreground: bool,
     ) -> None:
-        """`config`: what was chosen of `files`."""
+        """`chosen`: of `files`."""
         self._manager = manager
         self._writable = Writable(journal)
         self._outbox = outbox
-        self._config = config
+        self._config = chosen.config
+        self._chosen = chosen
+        self._in_effect = InEffect()
         self._foreground = foreground
         self._state = StateStore(state_file("state.json"), files.state)
         self._table: RuleTable
@@ -79,18 +84,16 @@ class Daemon:
 
     def attach(self, stored: dict[str, int], directory: Path) -> None:
         """Take over, or load and attach, while the capabilities for it are there. Raises Failure."""
-        settings = self._config.settings
-        options = Options(
-            ring_size=settings.ring_size or kernel_options.default_ring_size(),
-            argv_bytes=settings.argv_bytes,
-            failures=settings.failures,
-            cwd=settings.cwd,
-            ancestors=settings.ancestors,
-            interactive=settings.interactive,
-            exits=settings.exits,
+        options, generations = _options(self._config.settings), self.generations
+        generations.start(stored, directory, options, self._fill)
+        self._in_effect.started(
+            asdict(options), asdict(generations.options), generations.left_out, generations.older_program
         )
-        self.generations.start(stored, directory, options, self._fill)
-        last_good.keep(state_file("configuration.json"), self._config)
+        if self._chosen.rejected:
+            last_good.reject(self._chosen.rejected, self._chosen.which)
+            self._in_effect.rejected(self._chosen.rejected)
+        else:
+            last_good.keep(state_file("configuration.json"), self._config)
         per_second = _STALL_RATE * (os.cpu_count() or 1) * _RECORD
         log.info(
             "the ring of %d KiB holds %.1f s of %d execs a second on each of %d CPUs",
@@ -105,7 +108,7 @@ class Daemon:
         try:
             self._table.apply_settings(self._config)
         except ChangeError as error:
-            raise Failure(str(error), "correct the configuration", EXIT_CONFIG) from None
+            raise Failure(f"the rules can't be written into the kernel's table: {error}") from None
 
     def check_access(self) -> None:
         """Raises Failure, with nothing left attached, if the kernel lets nobody unprivileged read on."""
@@ -122,7 +125,7 @@ class Daemon:
             loop.add_signal_handler(number, self._ended.set)
         loop.add_signal_handler(signal.SIGHUP, self._want_reload)
         self._outbox.on_stall = lambda: self._writable.wait(self._flush)
-        self._bus = BusService(self._table, self.generations)
+        self._bus = BusService(self._table, self.generations, self._in_effect)
         self._losses = Losses(self.generations, self._outbox, self._bus.events_lost)
         self._storms = Storms(self.generations, self._outbox)
         self._drain = Drain(
@@ -203,6 +206,7 @@ class Daemon:
             parts.append("no system bus")
         if self._drain.stalled:
             parts.append("the journal takes no entries")
+        parts += self._in_effect.lines
         parts.append(
             f"{counted.seen} execs seen, {counted.forwarded} in the journal,"
             f" {counted.ignored} ignored, {counted.lost} lost"
@@ -218,6 +222,7 @@ class Daemon:
             refused=self._bus.refused,
             stalled=self._drain.stalled,
             on_bus=self._bus.connected,
+            in_effect=not self._in_effect.lines,
         )
 
     async def _keep_house(self) -> None:
@@ -263,10 +268,13 @@ class Daemon:
                 log.info("configuration reloaded")
             except (ConfigError, ChangeError) as error:
                 last_good.reject(error)
+                self._in_effect.rejected(error)
             except Failure as failure:
                 log.error("configuration not reloaded, the old one stays: %s", failure)  # noqa: TRY400
+                self._in_effect.rejected(failure)
             except Exception:  # it must not be the last reload
                 log.exception("the new configuration could not be taken up whole")
+                self._in_effect.rejected("the new one could not be taken up whole; the log says why")
             await self._reloaded()
 
     async def _reloaded(self) -> None:
@@ -280,7 +288,7 @@ class Daemon:
     def _adopt(self, config: Config) -> None:
         self._table.apply_settings(config)
         self._redact(config)
-        last_good.warn_of_restart(self._config, config)
+        self._in_effect.accepted(asdict(_options(config.settings)))
         last_good.keep(state_file("configuration.json"), config)
         self._config = config
         self._metrics.use(config.settings.metrics_file)
@@ -301,6 +309,18 @@ class Daemon:
     def _flush(self) -> None:
         if not self._outbox.flush():
             self._writable.wait(self._flush)
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        ring_size=settings.ring_size or kernel_options.default_ring_size(),
+        argv_bytes=settings.argv_bytes,
+        failures=settings.failures,
+        cwd=settings.cwd,
+        ancestors=settings.ancestors,
+        interactive=settings.interactive,
+        exits=settings.exits,
+    )
 
 
 def _read_configuration() -> Config:

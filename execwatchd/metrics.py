@@ -30,6 +30,7 @@ def render(
     refused: int,
     stalled: bool,
     on_bus: bool,
+    in_effect: bool,
 ) -> str:
     """The whole text. `started`: when this process started, in seconds since the epoch.
 
@@ -79,6 +80,12 @@ def render(
         _family("ring_fill_bytes", "gauge", "What waits in the ring.", {"": counted.ring_fill}, "bytes"),
         _family("journal_stalled", "gauge", "1 while the journal takes no entries.", {"": int(stalled)}),
         _family("bus_connected", "gauge", "1 while the daemon is on the system bus.", {"": int(on_bus)}),
+        _family(
+            "configuration_in_effect",
+            "gauge",
+            "1 while all that the configuration files say is in effect.",
+            {"": int(in_effect)},
+        ),
     )
     return "\n".join([*(line for family in families for line in family), "# EOF\n"])
 

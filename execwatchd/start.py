@@ -38,8 +38,8 @@ def run(*, foreground: bool) -> int:
     stored = manager.stored()
     if foreground:  # later it may have become a user who can't read the checkout
         importlib.import_module("execwatchd.policy.reader")
-    files = READER.call(_read_files)
-    config = files.choose(taking_over=bool(stored))
+    files = _files()
+    chosen = files.choose(taking_over=bool(stored))
     as_root = foreground and os.geteuid() == 0
     # Read now, since the user that it becomes may not be able to read the checkout.
     sources = c_source.read(c_source.directory()) if as_root else {}
@@ -50,7 +50,7 @@ def run(*, foreground: bool) -> int:
             raise Failure(
                 "not permitted to load BPF programs", "run it as root, or with CAP_BPF and CAP_PERFMON"
             )
-        daemon = Daemon(manager, journal, outbox, config, files, foreground=foreground)
+        daemon = Daemon(manager, journal, outbox, chosen, files, foreground=foreground)
         daemon.attach(stored, directory)
     privileges.drop()
     seccomp.forbid_exec()
@@ -60,10 +60,27 @@ def run(*, foreground: bool) -> int:
     return asyncio.run(daemon.serve(has_journal=has_journal))
 
 
+def _files() -> StartFiles:
+    """All that a start reads. Where the configuration files can't even be read, as on a network file system
+    that hangs, there is still the configuration that was accepted last, and the state. Raises Failure.
+    """
+    try:
+        return READER.call(_read_files)
+    except Failure as failure:
+        problem = failure
+    return READER.call(lambda: _read_kept(problem))
+
+
 def _read_files() -> StartFiles:
     from execwatchd.policy import reader  # noqa: PLC0415  it brings pydantic, which ends with the process
 
     return reader.at_start(state_file("configuration.json"), state_file("state.json"))
+
+
+def _read_kept(problem: Failure) -> StartFiles:
+    from execwatchd.policy import reader  # noqa: PLC0415  as above
+
+    return reader.without_files(problem, state_file("configuration.json"), state_file("state.json"))
 
 
 def _log_to(outbox: Outbox, *, foreground: bool) -> None:

@@ -16,6 +16,7 @@ from execwatchd.bus.members import (
     value_or_default,
 )
 from execwatchd.bus.refusals import Refusals
+from execwatchd.policy.in_effect import InEffect
 from execwatchd.policy.table import RuleTable
 from execwatchd.shared.counters import Status
 from execwatchd.shared.message_ids import MessageId, log_fields
@@ -27,9 +28,17 @@ log = logging.getLogger(__name__)
 class Manager:
     """What the methods do. Each gets checked arguments, and a caller who is authorised."""
 
-    def __init__(self, table: RuleTable, status: Status, refusals: Refusals, authority: Authority) -> None:
+    def __init__(
+        self,
+        table: RuleTable,
+        status: Status,
+        in_effect: InEffect,
+        refusals: Refusals,
+        authority: Authority,
+    ) -> None:
         self.table = table
         self.status = status
+        self.in_effect = in_effect
         self.refusals = refusals
         self._authority = authority
 
@@ -117,6 +126,7 @@ PROPERTIES = {
     **{default_property(member): _default(member) for member in MEMBERS},
     "Version": Property("s", lambda _m, _: __version__),
     "MaxMessageLength": Property("u", lambda _m, _: MAX_MESSAGE_LENGTH),
+    "NotInEffect": Property("as", lambda m, _: m.in_effect.lines),
     "Attached": Property("as", lambda m, _: list(m.status.attached)),
     "Since": Property("t", lambda m, _: m.status.since),
     "RingSize": Property("t", lambda m, _: m.status.ring_size),

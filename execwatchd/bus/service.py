@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from execwatchd.bus import wire
@@ -15,6 +16,7 @@ from execwatchd.bus.members import default_property
 from execwatchd.bus.refusals import Refusals
 from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE, SIGNATURES
 from execwatchd.bus.wire import ErrorReply
+from execwatchd.policy.in_effect import InEffect
 from execwatchd.policy.table import RuleTable
 from execwatchd.shared.counters import Status
 from execwatchd.shared.errors import Failure
@@ -40,14 +42,18 @@ _FIRST_DELAY, _LAST_DELAY = 1.0, 30.0  # seconds between attempts to reconnect
 class BusService:
     """Serves a table and a status on the system bus, or at `address`; to be made in a running loop."""
 
-    def __init__(self, table: RuleTable, status: Status, *, address: str | None = None) -> None:
+    def __init__(
+        self, table: RuleTable, status: Status, in_effect: InEffect, *, address: str | None = None
+    ) -> None:
         self._table = table
         self._status = status
+        self._in_effect = in_effect
         self._address = address or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or _SYSTEM_BUS
         self._refusals = Refusals()
         self._connection: Connection | None = None
         self._dispatcher: Dispatcher | None = None
         table.listeners.append(self)
+        in_effect.on_change = self.not_in_effect_changed
 
     @property
     def refused(self) -> int:
@@ -116,7 +122,14 @@ class BusService:
 
     def default_changed(self, member: Member, value: str) -> None:
         """As the table's listener. Anybody may read the defaults."""
-        changed = {default_property(member): wire.variant("s", value)}
+        self._property_changed(default_property(member), "s", value)
+
+    def not_in_effect_changed(self, lines: Sequence[str]) -> None:
+        """Anybody may read what of the configuration is not in effect."""
+        self._property_changed("NotInEffect", "as", lines)
+
+    def _property_changed(self, name: str, signature: str, value: object) -> None:
+        changed = {name: wire.variant(signature, value)}
         self._emit(PROPERTIES_INTERFACE, "PropertiesChanged", "sa{sv}as", INTERFACE, changed, [])
 
     async def _reconnect(self) -> None:
@@ -136,7 +149,7 @@ class BusService:
     async def _connect(self) -> None:
         connection = await Connection.open(self._address, SIGNATURES)
         authority = Authority(connection)
-        manager = Manager(self._table, self._status, self._refusals, authority)
+        manager = Manager(self._table, self._status, self._in_effect, self._refusals, authority)
         dispatcher = Dispatcher(connection, manager, authority, self._refusals)
         try:
             await _take_name(connection)

@@ -6,6 +6,8 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from execwatchd.kernel import libbpf
@@ -46,7 +48,7 @@ def tracepoint_id(name: str, credentials: str | None = None) -> int:
         except (OSError, ValueError):
             continue
     raise Failure(
-        f"failures = true: the tracepoint {name} can't be read at {_EVENTS / name / 'id'}",
+        f"the tracepoint {name} can't be read at {_EVENTS / name / 'id'}",
         "enable the unit's drop-in failures.conf, which lets systemd read it for the daemon",
     )
 
@@ -64,9 +66,16 @@ def attach(fds: dict[str, int], *, failures: bool, exits: bool = False) -> dict[
     return links
 
 
+def check_failures() -> None:
+    """Raises Failure if the tracepoints of failed execs can't be attached; nothing is attached."""
+    for name in FAILURE_TRACEPOINTS:
+        with _naming(name):
+            os.close(_tracepoint_event(tracepoint_id(name)))
+
+
 def _attach(name: str, fds: dict[str, int]) -> int:
     raw = RAW_TRACEPOINTS | EXIT_TRACEPOINTS
-    try:
+    with _naming(name):
         if name in raw:
             return libbpf.attach_raw_tracepoint(name.partition(".")[0], fds[f"prog.{raw[name]}"])
         event = _tracepoint_event(tracepoint_id(name))
@@ -74,9 +83,16 @@ def _attach(name: str, fds: dict[str, int]) -> int:
             return libbpf.link_perf_event(fds[f"prog.{FAILURE_TRACEPOINTS[name]}"], event)
         finally:
             os.close(event)  # the link keeps it open
+
+
+@contextmanager
+def _naming(tracepoint: str) -> Iterator[None]:
+    """Makes an OSError a Failure that names the tracepoint."""
+    try:
+        yield
     except OSError as error:
         raise Failure(
-            f"the tracepoint {name} can't be attached: {error.strerror}",
+            f"the tracepoint {tracepoint} can't be attached: {error.strerror}",
             _REMEDIES.get(error.errno or 0, "it needs CONFIG_BPF_EVENTS=y and CONFIG_FTRACE_SYSCALLS=y"),
         ) from None
 

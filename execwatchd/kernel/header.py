@@ -7,7 +7,7 @@ declared here and compared with BTF's. Another kernel's headers would compile to
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from execwatchd.kernel.btf import Btf, Member, Type
@@ -105,6 +105,14 @@ _OPTIONAL_EXITS: Mapping[str, Members] = {
     },
 }
 
+# The members that an option can't do without. Without `tty` and `sessionid` an exec by hand looks like any
+# other, and with `interactive` no exec would be recorded.
+OF_OPTIONS: Mapping[str, Members] = {
+    "cwd": _OPTIONAL["EXECWATCH_CWD"],
+    "interactive": {**_OPTIONAL["EXECWATCH_SESSION"], **_OPTIONAL["EXECWATCH_TTY"]},
+    "exits": _EXITS,
+}
+
 _RENAMED = {"kernfs_node.parent": "kernfs_node.__parent"}  # since Linux 6.15
 
 _INTEGERS = {"char": 1, "u32": 4, "s32": 4, "u64": 8, "s64": 8}
@@ -132,6 +140,16 @@ def generate(*, exits: bool = False) -> tuple[str, list[str]]:
         lines = [*(f"#define {define}" for define in defines), *_structs(btf, members)]
     absent = [field for field in optional if field not in available and field.startswith("EXECWATCH_")]
     return "".join(f"{line}\n" for line in lines), absent
+
+
+def missing(options: Iterable[str]) -> dict[str, str]:
+    """Of these options those that this kernel can't give, each with the reason.
+
+    Raises Failure if the kernel has no BTF.
+    """
+    with _kernels_btf() as btf:
+        problems = {name: next(_problems(btf, OF_OPTIONS.get(name, {})), "") for name in options}
+    return {name: f"this kernel's {problem}" for name, problem in problems.items() if problem}
 
 
 def _kernels_btf() -> Btf:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from execwatchd.kernel import layout
+from execwatchd.kernel.available import LeftOut, available
 from execwatchd.kernel.descriptor_store import Store
 from execwatchd.kernel.digest import digest
 from execwatchd.kernel.generation import RUNNING, Generation, by_number, check, share
@@ -27,6 +28,11 @@ class Generations:
         self._store = store
         self.current: Generation
         self.former: list[Generation] = []
+        # Set by `start`: what the program was made for, the options that this host can't give, and the reason
+        # if the program of before goes on instead.
+        self.options: Options
+        self.left_out: LeftOut = {}
+        self.older_program = ""
 
     def start(
         self,
@@ -40,18 +46,24 @@ class Generations:
         """
         usable = self._usable(stored)
         is_attached = bool(usable) and usable[-1].is_attached()
-        if is_attached and usable[-1].ledger.digest == digest(sources, options):
-            self._take_over(usable, fill)
-            attached = ", ".join(self.current.attached)
-            log.info("took over the attached program: %s", attached, extra=log_fields(MessageId.ATTACHED))
-            return
+        attached = usable[-1].ledger.digest if is_attached else ""
+        self.options = options
         try:
-            self._load(usable, sources, options, fill)
+            if attached != digest(sources, options):
+                self.options, self.left_out = available(options)
+            if attached != digest(sources, self.options):
+                self._load(usable, sources, self.options, fill)
+                return
         except Failure as failure:
             if not is_attached:
                 raise
             log.error("%s; the program of before goes on", failure)  # noqa: TRY400  its text is the whole story
+            self.older_program = str(failure)
             self._take_over(usable, fill)
+            return
+        self._take_over(usable, fill)
+        names = ", ".join(self.current.attached)
+        log.info("took over the attached program: %s", names, extra=log_fields(MessageId.ATTACHED))
 
     @property
     def attached(self) -> list[str]:

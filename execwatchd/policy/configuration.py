@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from execwatchd.policy.layer import Layer
 from execwatchd.policy.settings import Key, Settings
 
 _BUILT_IN = "built in"
@@ -22,6 +23,10 @@ class Config:
     def origin(self, *key: str | int) -> Path | None:
         """The file that set `default_message` or `"messages", 501`; None where it is built in."""
         return self.origins.get(key)
+
+    def uids(self, state: Layer) -> set[int]:
+        """Every UID that the files or the state have; the kernel's table needs room for them."""
+        return self.settings.rules.rules.keys() | state.rules.keys()
 
 
 def render(config: Config) -> str:

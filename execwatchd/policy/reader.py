@@ -9,6 +9,7 @@ names, a name in an earlier directory hides the same name in a later one; an emp
 /dev/null stands for no file. A later value overrides an earlier one; in a table, for its UID only.
 """
 
+import codecs
 import json
 import os
 import stat
@@ -19,14 +20,17 @@ from typing import Any
 
 from execwatchd.policy import validate
 from execwatchd.policy.configuration import Config, printable
-from execwatchd.policy.last_good import StartFiles
+from execwatchd.policy.last_good import StartFiles, too_many_uids
 from execwatchd.policy.layer import Layer
 from execwatchd.policy.settings import Key, Settings, keys
 from execwatchd.policy.state import Loaded
-from execwatchd.shared.errors import ConfigError
+from execwatchd.shared.errors import ConfigError, Failure
+from execwatchd.shared.rules import MAX_UIDS
 
 DIRECTORIES = ("etc/execwatchd", "run/execwatchd", "usr/lib/execwatchd")  # highest precedence first
 FILE = "execwatchd.toml"
+
+_LARGEST = 16 << 20  # bytes of a file: ten times what all UIDs that the table holds take
 
 
 class _FileError(Exception):
@@ -47,15 +51,32 @@ def configuration(root: Path = Path("/")) -> Config:
             values = validate.settings(_parse(_read(path)))
         except validate.InvalidError as error:
             problems.extend(f"{printable(path)}: {problem}" for problem in error.problems)
+        except OSError as error:
+            problems.append(f"{printable(path)}: cannot be read: {error.strerror}")
         except _FileError as error:
             problems.append(f"{printable(path)}: {error}")
         else:
             read.append(path)
             _merge(merged, values)
             origins.update((key, path) for key in keys(values))
+    config = Config(Settings.of_file(merged), origins, tuple(read))
+    rules = config.settings.rules
+    if len(rules.rules) > MAX_UIDS:
+        problems.append(f"{printable(read[-1])}: up to here the files have {_too_many(rules)}")
     if problems:
         raise ConfigError(problems)
-    return Config(Settings.of_file(merged), origins, tuple(read))
+    return config
+
+
+def checked(state_file: Path) -> tuple[Config, str]:
+    """The configuration, and why the state could not be counted with it; empty if it could.
+
+    Raises ConfigError, or Failure if both have too many UIDs together.
+    """
+    config, loaded = configuration(), state(state_file)
+    if problem := too_many_uids(config, loaded.state):
+        raise problem
+    return config, loaded.rejected
 
 
 def state(path: Path | None) -> Loaded:
@@ -63,13 +84,16 @@ def state(path: Path | None) -> Loaded:
     if path is None:
         return Loaded()
     try:
-        return Loaded(Layer.of_file(validate.state(path.read_bytes())))
+        layer = Layer.of_file(validate.state(_read(path)))
     except FileNotFoundError:
         return Loaded()
     except validate.InvalidError as error:
         return Loaded(rejected=error.problems[0])
+    except _FileError as error:
+        return Loaded(rejected=str(error))
     except OSError as error:
         return Loaded(rejected=error.strerror or str(error))
+    return Loaded(layer) if len(layer.rules) <= MAX_UIDS else Loaded(rejected=f"it has {_too_many(layer)}")
 
 
 def last_good(path: Path | None) -> Config | None:
@@ -77,22 +101,30 @@ def last_good(path: Path | None) -> Config | None:
     if path is None:
         return None
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(_read(path))
         origins = {tuple(key): Path(file) for key, file in content["origins"]}
         settings = Settings.of_file(validate.settings(content["settings"]))
         return Config(settings, origins, tuple(set(origins.values())))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, _FileError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def at_start(last: Path | None, state_file: Path | None) -> StartFiles:
     """All three. Problems with them are in the result, not raised."""
-    config, problems = None, None
     try:
         config = configuration()
     except ConfigError as error:
-        problems = error
-    return StartFiles(config, problems, last_good(last), state(state_file))
+        return without_files(error, last, state_file)
+    return StartFiles(config, None, last_good(last), state(state_file))
+
+
+def without_files(problem: Failure, last: Path | None, state_file: Path | None) -> StartFiles:
+    """The same where the configuration files have this problem."""
+    return StartFiles(None, problem, last_good(last), state(state_file))
+
+
+def _too_many(rules: Layer) -> str:
+    return f"{len(rules.rules)} UIDs, and the table holds {MAX_UIDS}"
 
 
 def _files(root: Path) -> tuple[list[Path], list[str]]:
@@ -126,17 +158,19 @@ def _is_masked(path: Path) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        # O_NONBLOCK: opening a FIFO must not wait for its writer
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _FileError("not a regular file")
-            return file.read()
-    except OSError as error:
-        raise _FileError(f"cannot be read: {error.strerror}") from None
+    """Raises OSError, or _FileError if it isn't a file that could be meant."""
+    # O_NONBLOCK: opening a FIFO must not wait for its writer
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _FileError("not a regular file")
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise _FileError(f"larger than {_LARGEST >> 20} MiB")
+    return content
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
+    raw = raw.removeprefix(codecs.BOM_UTF8)  # some editors write it, and TOML has no word on it
     try:
         return tomllib.loads(raw.decode())
     except UnicodeDecodeError as error:

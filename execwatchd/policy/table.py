@@ -63,7 +63,7 @@ class RuleTable:
 
     def rules(self) -> dict[int, Rule]:
         """The rule that applies to each UID that a layer has, in order."""
-        return {uid: self.rule(uid) for uid in sorted(_uids(self._config, self._state))}
+        return {uid: self.rule(uid) for uid in sorted(self._config.uids(self._state))}
 
     def values(self, member: Member) -> dict[int, Any]:
         """The UIDs that a layer sets this member for, in order, with the values that apply."""
@@ -90,7 +90,7 @@ class RuleTable:
         Raises TableFull or NotChanged, and then the old file layer and the map's content are still in place.
         """
         self._check_room(config, self._state)
-        uids = self._uids_anywhere() | _uids(config, self._state)
+        uids = self._uids_anywhere() | config.uids(self._state)
         self._change(config, self._state, uids)
 
     async def set_value(self, uid: int, member: Member, value: object) -> bool:
@@ -135,7 +135,7 @@ class RuleTable:
         self._notify(before, after)
 
     def _check_room(self, config: Config, state: Layer) -> None:
-        if len(_uids(config, state)) > self._kernel.capacity:
+        if len(config.uids(state)) > self._kernel.capacity:
             raise TableFull(self._kernel.capacity)
 
     def _notify(self, before: _Snapshot, after: _Snapshot) -> None:
@@ -160,9 +160,4 @@ class RuleTable:
 
     def _uids_anywhere(self) -> set[int]:
         """Every UID that a layer has, or that a predecessor left in the kernel's map."""
-        return _uids(self._config, self._state) | set(self._kernel.uids)
-
-
-def _uids(config: Config, state: Layer) -> set[int]:
-    """Every UID that a layer has."""
-    return config.settings.rules.rules.keys() | state.rules.keys()
+        return self._config.uids(self._state) | set(self._kernel.uids)

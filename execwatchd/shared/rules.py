@@ -20,6 +20,7 @@ from execwatchd.shared.quoting import quoted
 
 MAX_UID = 2**32 - 2  # 2**32 - 1 is (uid_t) -1, "no UID" to the kernel
 MAX_MESSAGE_LENGTH = 63  # bytes; the kernel's field is 64 with its NUL: MESSAGE_SIZE in bpf/
+MAX_UIDS = 10240  # with a rule of their own; the size of the kernel's table: MAX_USERS in bpf/
 MAX_LIMIT = 100_000  # execs a second: far more than a machine can do, and a token is not below 10 µs
 UNLIMITED = "off"
 

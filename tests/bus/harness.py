@@ -22,6 +22,7 @@ from execwatchd.bus.authority import POLKIT
 from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE
 from execwatchd.bus.service import BusService
 from execwatchd.policy.configuration import Config
+from execwatchd.policy.in_effect import InEffect
 from execwatchd.policy.table import RuleTable
 from tests.fakes.control import FakeMap, FakeStatus, state_store
 
@@ -265,7 +266,8 @@ class Rig:
         self.status = FakeStatus()
         self.state = directory / "state.json"
         self.table = RuleTable(self.kernel, state_store(self.state))
-        self.service = BusService(self.table, self.status, address=bus.address)
+        self.in_effect = InEffect()
+        self.service = BusService(self.table, self.status, self.in_effect, address=bus.address)
         self._clients: list[Client] = []
         self._polkits: list[Polkit] = []
 

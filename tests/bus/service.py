@@ -15,6 +15,7 @@ from pathlib import Path
 
 from execwatchd.bus.service import BusService
 from execwatchd.policy.configuration import Config
+from execwatchd.policy.in_effect import InEffect
 from execwatchd.policy.table import RuleTable
 from tests.fakes.control import FakeMap, FakeStatus, state_store
 
@@ -35,7 +36,7 @@ async def main(address: str, state: str, capacity: str) -> None:
     kernel = FakeMap(int(capacity))
     table = RuleTable(kernel, state_store(Path(state)))
     table.apply_settings(Config())
-    service = BusService(table, FakeStatus(), address=address)
+    service = BusService(table, FakeStatus(), InEffect(), address=address)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ended.set)

@@ -94,6 +94,7 @@ async def test_properties(bus: PrivateBus, directory: Path) -> None:
             "DefaultLimit": Variant("s", "off"),
             "Version": Variant("s", __version__),
             "MaxMessageLength": Variant("u", 63),
+            "NotInEffect": Variant("as", []),
             "Attached": Variant("as", ["sched_process_exec", "task_rename"]),
             "Since": Variant("t", 1_700_000_000_000_000),
             "RingSize": Variant("t", 4 << 20),
@@ -239,3 +240,24 @@ async def test_qts_tool_reads_properties(bus: PrivateBus, directory: Path) -> No
             )
             out, _ = await qdbus.communicate()
             assert (qdbus.returncode, out.decode()) == (0, f"{shown}\n")
+
+
+async def test_what_is_not_in_effect_is_shown_to_everybody_and_announced(
+    bus: PrivateBus, directory: Path
+) -> None:
+    async with serving(bus, directory) as rig:
+        alice = await rig.client(ALICE)
+        await alice.listen()
+        options = {"cwd": False}
+        rig.in_effect.started(options, options, {}, "")
+        rig.in_effect.accepted({"cwd": True})
+        rig.in_effect.accepted({"cwd": True})
+        lines = ["restart needed for: cwd"]
+        assert await alice.get("NotInEffect") == lines
+        rig.in_effect.accepted(options)
+        await until(lambda: len(alice.heard) == 2)
+        assert alice.heard == [
+            ("PropertiesChanged", [INTERFACE, {"NotInEffect": lines}, []]),
+            ("PropertiesChanged", [INTERFACE, {"NotInEffect": []}, []]),
+        ]
+        assert await alice.get("NotInEffect") == []

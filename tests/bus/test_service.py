@@ -18,6 +18,7 @@ from execwatchd.bus import service as control_bus
 from execwatchd.bus.connection import Connection, Disconnected
 from execwatchd.bus.routes import NAME, SIGNATURES
 from execwatchd.bus.service import BusService
+from execwatchd.policy.in_effect import InEffect
 from execwatchd.policy.state import StateStore
 from execwatchd.policy.table import RuleTable
 from execwatchd.shared.errors import Failure
@@ -28,7 +29,7 @@ from tests.fakes.rules import rule
 
 
 def service(address: str) -> BusService:
-    return BusService(RuleTable(FakeMap(), StateStore(None)), FakeStatus(), address=address)
+    return BusService(RuleTable(FakeMap(), StateStore(None)), FakeStatus(), InEffect(), address=address)
 
 
 @contextlib.asynccontextmanager

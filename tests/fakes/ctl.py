@@ -22,6 +22,7 @@ PROPERTIES: Mapping[str, Any] = {
     "DefaultLimit": "off",
     "Version": "1.2.3",
     "MaxMessageLength": 63,
+    "NotInEffect": [],
     "Attached": ["sched_process_exec", "task_rename"],
     "Since": EPOCH,
     "RingSize": 8 << 20,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from execwatchd.ctl.ports import EXIT_UNHEALTHY
 from execwatchd.shared.message_ids import MessageId
 from tests import kernel_objects
 from tests.system import storm as storms
@@ -280,23 +281,6 @@ def test_corrupt_state_is_set_aside(watching: Box) -> None:
     assert len(entries) == 1
 
 
-def test_invalid_configuration_at_a_take_over_keeps_the_old_one(watching: Box, storm: Storm) -> None:
-    drop_ins = "/etc/execwatchd/execwatchd.toml.d"
-    watching.shell(f"""echo 'messages = {{ {storms.UID} = "from the file" }}' >{drop_ins}/m.toml""")
-    watching.systemctl("reload", "execwatchd")
-    assert watching.call("GetMessage", "u", str(storms.UID)).stdout == 's "from the file"\n'
-    watching.shell(f"echo 'ring_size = 5' >{drop_ins}/z.toml")
-    watching.systemctl("restart", "execwatchd")
-    assert watching.call("GetMessage", "u", str(storms.UID)).stdout == 's "from the file"\n'
-    storm.run("invalid", 10)
-    assert at_rest(watching)["Forwarded"] == 11
-    watching.systemctl("stop", "execwatchd")
-    watching.systemctl("start", "execwatchd", check=False)
-    assert watching.show("execwatchd", "ExecMainStatus") == "78"
-    rejected = watching.journal("-u", "execwatchd", f"MESSAGE_ID={MessageId.CONFIG_REJECTED.value}")
-    assert f"{drop_ins}/z.toml: ring_size: " in str(rejected[0]["MESSAGE"])
-
-
 def test_a_program_that_does_not_load_leaves_the_old_one_in_place(watching: Box, storm: Storm) -> None:
     watching.shell("echo '#error broken' >>/usr/lib/execwatchd/execwatchd/bpf/execwatch.c")
     watching.systemctl("restart", "execwatchd")
@@ -305,6 +289,10 @@ def test_a_program_that_does_not_load_leaves_the_old_one_in_place(watching: Box,
     (entry,) = watching.journal("-u", "execwatchd", "--grep=the program of before goes on")
     assert "could not be compiled" in str(entry["MESSAGE"])
     assert "error: broken" in str(entry["MESSAGE"])
+    shown = watching.run("execwatchctl", "status", "--interval", "0", check=False)
+    assert shown.returncode == EXIT_UNHEALTHY
+    assert "running an older program: the program could not be compiled: " in shown.stdout
+    assert "running an older program: " in watching.show("execwatchd", "StatusText")
 
 
 def test_a_stop_writes_what_waits_and_says_so(watching: Box, storm: Storm) -> None:

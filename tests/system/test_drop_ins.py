@@ -28,15 +28,6 @@ def test_failed_execs_are_recorded_with_failures_conf(boot: Boot) -> None:
     assert entry["EXECWATCH_CMDLINE"] == "/nowhere/program argument"
 
 
-def test_without_failures_conf_the_start_fails_and_names_it(boot: Boot) -> None:
-    host = boot(FAILURES)
-    assert host.systemctl("start", UNIT, check=False).returncode == 1
-    said = host.run("journalctl", "-u", UNIT, "-t", "execwatchd", "-o", "cat", "--no-pager").stdout
-    host.systemctl("stop", UNIT)
-    assert "failures.conf" in said
-    assert "Traceback" not in said
-
-
 def test_unit_view_shows_a_units_own_execs(boot: Boot) -> None:
     host = boot()
     host.enable_drop_in("unit-view")

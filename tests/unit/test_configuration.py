@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execwatchd.__main__ import main
 from execwatchd.policy import reader, validate
 from execwatchd.policy.configuration import Config, render
 from execwatchd.policy.layer import Layer
 from execwatchd.policy.settings import Settings
 from execwatchd.shared.errors import EXIT_CONFIG, ConfigError
-from execwatchd.shared.rules import BUILT_IN, Action, Rule
+from execwatchd.shared.rules import BUILT_IN, MAX_UIDS, Action, Rule
 
 
 class Tree:
@@ -329,3 +330,74 @@ def test_what_is_printed_reads_back(messages: dict[int, str], default: str) -> N
     values = {"messages": messages, "default_message": default, "ring_size": 4096}
     settings = Settings.of_file(values)
     assert Settings.of_file(validate.settings(tomllib.loads(render(Config(settings))))) == settings
+
+
+def test_a_byte_order_mark_at_the_start_is_no_part_of_the_file(tree: Tree) -> None:
+    tree.write(b"\xef\xbb\xbfcwd = true\n")
+    assert tree.load().settings.cwd
+    tree.write(b"\xef\xbb\xbfcwd = true\n\xef\xbb\xbfexits = true\n")
+    assert tree.problems() == ["etc/execwatchd/execwatchd.toml: line 2, column 1: Invalid statement"]
+    tree.write(b"\xef\xbb\xbfcwd = true\n# \xff\n")
+    assert tree.problems() == ["etc/execwatchd/execwatchd.toml: line 2: not UTF-8: byte 0xff"]
+
+
+def test_a_file_that_is_too_large(tree: Tree) -> None:
+    tree.write(b"#" * ((16 << 20) + 1))
+    assert tree.problems() == ["etc/execwatchd/execwatchd.toml: larger than 16 MiB"]
+
+
+def test_more_uids_than_the_kernels_table_holds(tree: Tree) -> None:
+    half = MAX_UIDS // 2
+    tree.write("[messages]\n" + "".join(f"{uid} = ''\n" for uid in range(half)))
+    tree.write(
+        "[actions]\n" + "".join(f"{uid} = 'ignore'\n" for uid in range(half, MAX_UIDS)), drop_in="a.toml"
+    )
+    assert len(tree.load().settings.rules.rules) == MAX_UIDS
+    tree.write(f"limits = {{ {MAX_UIDS} = 'off' }}", drop_in="b.toml")
+    assert tree.problems() == [
+        "etc/execwatchd/execwatchd.toml.d/b.toml:"
+        f" up to here the files have {MAX_UIDS + 1} UIDs, and the table holds {MAX_UIDS}"
+    ]
+
+
+def check(tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What `execwatchd --check-config` prints, its exit code first."""
+    load = reader.configuration
+    monkeypatch.setattr(reader, "configuration", lambda: load(tree.root))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tree.root))
+    monkeypatch.setattr("sys.argv", ["execwatchd", "--check-config"])
+    code = main()
+    printed = capsys.readouterr()
+    return [str(code), *(printed.out + printed.err).replace(f"{tree.root}/", "").splitlines()]
+
+
+def test_check_config_names_the_files(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main_file, drop_in = "etc/execwatchd/execwatchd.toml", "etc/execwatchd/execwatchd.toml.d/a.toml"
+    with monkeypatch.context() as patch:
+        assert check(tree, patch, capsys) == ["0", "0 configuration files, no error"]
+    tree.write("cwd = true")
+    with monkeypatch.context() as patch:
+        assert check(tree, patch, capsys) == ["0", f"1 configuration file, no error: {main_file}"]
+    tree.write("cwd = false", drop_in="a.toml")
+    (tree.root / "state.json").write_text("{}x")
+    with monkeypatch.context() as patch:
+        code, line, note = check(tree, patch, capsys)
+    assert (code, line) == ("0", f"2 configuration files, no error: {main_file}, {drop_in}")
+    assert note.startswith("the UIDs in state.json are not counted with those in the files: Invalid JSON")
+    tree.write("cwd = 5", drop_in="a.toml")
+    with monkeypatch.context() as patch:
+        assert check(tree, patch, capsys) == ["78", f"execwatchd: {drop_in}: cwd: 5 must be true or false"]
+
+
+def test_check_config_counts_files_and_state_together(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree.write("[messages]\n" + "".join(f"{uid} = ''\n" for uid in range(MAX_UIDS)))
+    (tree.root / "state.json").write_text(f'{{"version": 1, "messages": {{"{MAX_UIDS}": "x"}}}}')
+    assert check(tree, monkeypatch, capsys) == [
+        "78",
+        f"execwatchd: the files and what was set over D-Bus have {MAX_UIDS + 1} UIDs together,"
+        f" and the table holds {MAX_UIDS} (remove some of them)",
+    ]

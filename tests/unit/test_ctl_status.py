@@ -32,6 +32,8 @@ def report(before: dict[str, Any] | None = None, max_lost: int | None = None, **
         (report(RingFill=8 * MIB * 89 // 100), []),
         (report(RingFill=8 * MIB), ["the ring is 100 % full"]),
         (report(RingSize=0, RingFill=0), []),
+        (report(NotInEffect=["restart needed for: cwd"]), ["restart needed for: cwd"]),
+        (report(Attached=[], NotInEffect=["a", "b\033"]), ["nothing is attached", "a", "b\\033"]),
     ],
 )
 def test_health(one: Report, problems: list[str]) -> None:
@@ -87,6 +89,7 @@ def test_json_has_numbers() -> None:
         (({"Lost": 1},), (), 0),
         (({"Lost": 1},), ("--max-lost", "0"), EXIT_UNHEALTHY),
         (({"Attached": []},), (), EXIT_UNHEALTHY),
+        (({"NotInEffect": ["restart needed for: cwd"]},), (), EXIT_UNHEALTHY),
     ],
 )
 @pytest.mark.parametrize("form", [(), ("--json",)])
@@ -103,6 +106,24 @@ def test_one_sample_has_no_rate() -> None:
     rig = Rig(FakeManager({}, {"Lost": 1}))
     assert rig.run("status", "--interval", "0", "--json") == 0
     assert json.loads(rig.out)["rate"] is None
+
+
+def test_a_daemon_of_before_the_property_is_healthy() -> None:
+    old = {name: value for name, value in PROPERTIES.items() if name != "NotInEffect"}
+    assert Report(old, old, 0.0, None).problems == []
+
+
+def test_each_problem_is_a_line_that_is_wrapped_and_not_cut() -> None:
+    rig = Rig(
+        FakeManager({"NotInEffect": ["an older configuration " + "word " * 8 + "end", "restart needed"]})
+    )
+    assert rig.run("status", "--interval", "0", width=40) == EXIT_UNHEALTHY
+    place = rig.lines.index("    Health: an older configuration word")
+    assert rig.lines[place + 1 : place + 4] == [
+        "            word word word word word",
+        "            word word end",
+        "            restart needed",
+    ]
 
 
 def test_status_fits_a_narrow_terminal() -> None:

@@ -57,5 +57,6 @@ def test_a_full_disk_is_reported_and_leaves_what_was_kept_before(
     (record,) = caplog.records
     assert (record.levelno, record.getMessage()) == (
         logging.WARNING,
-        f"the accepted configuration could not be kept in {path}: No space left on device",
+        f"the accepted configuration could not be kept in {path}: No space left on device;"
+        " a start with invalid files will have the one that was kept before",
     )

@@ -10,7 +10,7 @@ import pytest
 
 from execwatchd.kernel import buckets, layout, ledger, rules_map
 from execwatchd.kernel.c_source import directory
-from execwatchd.shared.rules import Action
+from execwatchd.shared.rules import MAX_UIDS, Action
 
 _FLAG = re.compile(r"(?:HAS|TRUNCATED|CGROUP|CWD)_[A-Z_]+")
 _MEMBERS = [field.partition(":")[::2] for field in layout.SCHEMA.split()]
@@ -93,6 +93,7 @@ def test_the_constants(header: Header) -> None:
         for name, value in vars(layout).items()
         if isinstance(value, int) and name in header.macros()
     }
+    assert layout.MAX_USERS == MAX_UIDS
     assert ours.keys() >= {"COMM_SIZE", "MESSAGE_SIZE", "MAX_USERS", "SCHEMA_SIZE", "NO_ID", "FILENAME_SIZE"}
     assert dict(zip(ours, header.numbers(*ours), strict=True)) == ours
 

@@ -34,6 +34,7 @@ def text(status: FakeStatus | None = None) -> str:
         refused=3,
         stalled=True,
         on_bus=False,
+        in_effect=True,
     )
 
 
@@ -54,6 +55,7 @@ SAMPLES: dict[tuple[object, ...], float] = {
     ("execwatchd_ring_fill_bytes",): 4096,
     ("execwatchd_journal_stalled",): 1,
     ("execwatchd_bus_connected",): 0,
+    ("execwatchd_configuration_in_effect",): 1,
 }
 
 

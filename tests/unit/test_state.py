@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from execwatchd.policy.layer import Layer
 from execwatchd.policy.state import StateStore
 from execwatchd.shared.errors import NotChanged
 from execwatchd.shared.message_ids import MessageId
-from execwatchd.shared.rules import Action, Rule
+from execwatchd.shared.rules import MAX_UIDS, Action, Rule
 from tests.fakes.control import state_store
 from tests.unit.conftest import FullDisk
 
@@ -132,9 +133,10 @@ def test_a_failed_write_changes_nothing(
 ) -> None:
     save(path, Layer())
     before = path.read_bytes()
+    store = state_store(path)
     monkeypatch.setattr(Path if call == "replace" else os, call, _raise)
     with pytest.raises(NotChanged) as error:
-        save(path, STATE)
+        asyncio.run(store.save(STATE))
     monkeypatch.undo()
     assert str(error.value) == "the change could not be saved, so it was not made: No space left on device"
     assert str(path) in caplog.text
@@ -150,3 +152,41 @@ def test_a_full_disk_changes_nothing(path: Path, call: str, full_disk: FullDisk)
         save(path, STATE)
     assert path.read_bytes() == before
     assert names(path) == ["state.json"]
+
+
+@pytest.mark.parametrize("what", ["fifo", "directory", "device", "socket", "large", "full"])
+def test_what_is_no_state_file_is_set_aside_without_waiting(
+    path: Path, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    reason = "not a regular file"
+    match what:
+        case "fifo":
+            os.mkfifo(path)
+        case "directory":
+            path.mkdir()
+            reason = "Is a directory"
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(str(path))
+            reason = "No such device or address"
+        case "large":
+            path.write_bytes(b" " * (16 << 20) + b"{}")
+            reason = "larger than 16 MiB"
+        case "full":
+            rules = {uid: Rule("x") for uid in range(MAX_UIDS + 1)}
+            save(path, Layer(rules=rules))
+            reason = f"it has {MAX_UIDS + 1} UIDs, and the table holds {MAX_UIDS}"
+    store = state_store(path)
+    assert store.state == Layer()
+    assert f": {reason}. What was set over D-Bus is not in effect." in caplog.text
+    asyncio.run(store.save(STATE))
+    assert state_store(path).state == STATE
+    assert len(names(path)) == 2
+
+
+def test_a_state_as_large_as_the_table_is_loaded(path: Path) -> None:
+    full = Layer(rules={uid: Rule("ü" * 31, Action.RECORD, "99999/s") for uid in range(MAX_UIDS)})
+    save(path, full)
+    assert state_store(path).state == full

@@ -7,11 +7,12 @@ from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from textwrap import wrap
 from typing import Any
 
 from execwatchd.ctl.journal.events import dump
 from execwatchd.ctl.ports import EXIT_UNHEALTHY, Manager, Memory, Tools
-from execwatchd.ctl.view.terminal import Console, cut, word
+from execwatchd.ctl.view.terminal import Console, cut, printable, word
 
 RING_FULL_PERCENT = 90  # from here on the next burst may be lost
 
@@ -47,7 +48,10 @@ class Report:
 
     @property
     def problems(self) -> list[str]:
-        """Why the daemon isn't healthy. Losses before the first sample count only against `max_lost`."""
+        """Why the daemon isn't healthy. Losses before the first sample count only against `max_lost`.
+
+        A daemon of before an upgrade may not have the property `NotInEffect`.
+        """
         lost, losing = self.now["Lost"], self.now["Lost"] - self.before["Lost"]
         checks = {
             "nothing is attached": not self.now["Attached"],
@@ -55,7 +59,8 @@ class Report:
             f"it is losing execs: {losing} in {self.seconds:.1f} s": losing > 0,
             f"{lost} execs lost": self.max_lost is not None and lost > self.max_lost,
         }
-        return [problem for problem, holds in checks.items() if holds]
+        problems = [problem for problem, holds in checks.items() if holds]
+        return [*problems, *map(printable, self.now.get("NotInEffect", ()))]
 
 
 def run(options: Namespace, tools: Tools) -> int:
@@ -66,9 +71,19 @@ def run(options: Namespace, tools: Tools) -> int:
         tools.console.line(dump(as_json(report, time.time())))
     else:
         for name, value in lines(report, time.time()):
-            line = cut(f"{name:>10}: {value}", tools.console.width or 2**16)
-            tools.console.line(_painted(line, name, report, tools.console))
+            for line in _shown(name, value, tools.console.width):
+                tools.console.line(_painted(line, name, report, tools.console))
     return EXIT_UNHEALTHY if report.problems else 0
+
+
+def _shown(name: str, value: str, width: int | None) -> list[str]:
+    """On a terminal other values than the health are cut to its width; of a problem every word counts."""
+    start = f"{name:>10}: "
+    if name != "Health":
+        return [cut(start + value, width or 2**16)]
+    room = max(width or 2**16, len(start) + 20) - len(start)
+    rows = [row for problem in value.splitlines() for row in wrap(problem, room)]
+    return [(" " * len(start) if number else start) + row for number, row in enumerate(rows)]
 
 
 def _sampled(manager: Manager, interval: float, max_lost: int | None) -> Report:
@@ -104,7 +119,7 @@ def lines(report: Report, now: float) -> list[tuple[str, str]]:
     rate = "" if report.rate is None else f"{report.rate:.1f}/s now, "
     return [
         ("Version", f"{word(values['Version'])} on Linux {os.uname().release}"),
-        ("Health", "; ".join(report.problems) or "healthy"),
+        ("Health", "\n".join(report.problems) or "healthy"),
         ("Attached", " ".join(map(word, values["Attached"])) or "-"),
         ("Since", f"{since:%Y-%m-%d %H:%M:%S %Z}"),
         ("Ring", ring),

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What this host can't give is left out before a program is loaded; a later start takes that program over."""
+
+import errno
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from execwatchd.kernel import attach, c_source, header
+from execwatchd.kernel.available import available
+from execwatchd.kernel.generation import Generation
+from execwatchd.kernel.options import MIB, Options
+from execwatchd.kernel.takeover import Generations
+from execwatchd.shared.rules import Action
+from tests.fakes.rules import rule
+
+PLAIN = Options(MIB)
+EVERYTHING = Options(MIB, failures=True, cwd=True, ancestors=8, interactive=True, exits=True)
+LACKING = {"task_struct.no_such_member": "u32"}
+
+
+class Manager:
+    """A descriptor store that keeps nothing: what a start has is handed over by the test."""
+
+    def put(self, name: str, fd: int) -> None:
+        pass
+
+    def remove(self, name: str) -> None:
+        pass
+
+    def barrier(self) -> Callable[[], bool]:
+        return lambda: True
+
+
+@pytest.fixture
+def without_drop_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    monkeypatch.setattr(attach, "_EVENTS", tmp_path)
+
+
+@pytest.fixture
+def lacks(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has the kernel lack what an option needs."""
+
+    def lack(option: str) -> None:
+        monkeypatch.setattr(header, "OF_OPTIONS", {**header.OF_OPTIONS, option: LACKING})
+
+    return lack
+
+
+def test_this_host_gives_everything(tracepoint_ids: Path) -> None:
+    assert tracepoint_ids.exists()
+    assert available(EVERYTHING) == (EVERYTHING, {})
+
+
+@pytest.mark.usefixtures("without_drop_in")
+def test_failures_without_the_drop_in() -> None:
+    options, left_out = available(EVERYTHING)
+    assert options == replace(EVERYTHING, failures=False)
+    assert left_out.keys() == {"failures"}
+    assert left_out["failures"].startswith("the tracepoint sys_enter_execve can't be read at ")
+    assert "failures.conf" in left_out["failures"]
+    assert available(PLAIN) == (PLAIN, {})
+
+
+def test_failures_that_the_kernel_refuses(tracepoint_ids: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_config: int) -> int:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    assert tracepoint_ids.exists()
+    monkeypatch.setattr(attach, "_tracepoint_event", refuse)
+    options, left_out = available(EVERYTHING)
+    assert options == replace(EVERYTHING, failures=False)
+    assert "perf_event_paranoid" in left_out["failures"]
+
+
+@pytest.mark.parametrize("option", ["cwd", "interactive", "exits"])
+@pytest.mark.usefixtures("tracepoint_ids")
+def test_a_kernel_that_lacks_what_an_option_needs(option: str, lacks: Callable[[str], None]) -> None:
+    lacks(option)
+    reason = "this kernel's structures lack task_struct.no_such_member"
+    assert available(EVERYTHING) == (replace(EVERYTHING, **{option: False}), {option: reason})
+    assert available(PLAIN) == (PLAIN, {})
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[[dict[str, int]], Generations]]:
+    """Starts with options of which this host can't give one, on the descriptors of the start before."""
+    all_of_them: list[Generations] = []
+
+    def start(stored: dict[str, int]) -> Generations:
+        generations = Generations(Manager())
+        all_of_them.append(generations)
+        generations.start(stored, c_source.directory(), replace(PLAIN, failures=True, cwd=True), _fill)
+        return generations
+
+    yield start
+    last = all_of_them[-1]
+    last.detach()
+    last.current.discard(Manager())
+
+
+def _fill(new: Generation) -> None:
+    new.rules.set_default(rule("Hello World", Action.RECORD))
+
+
+@pytest.mark.usefixtures("without_drop_in")
+def test_what_is_left_out_is_so_again_at_a_take_over(
+    started: Callable[[dict[str, int]], Generations], caplog: Any
+) -> None:
+    first = started({})
+    assert first.options == replace(PLAIN, cwd=True)
+    assert "prog.exit_execve" not in first.current.fds
+    stored = {f"1.{name}": fd for name, fd in first.current.fds.items()}
+    caplog.set_level("INFO")
+    second = started(stored)
+    assert second.current.number == 1
+    assert (second.options, second.left_out) == (first.options, first.left_out)
+    assert second.left_out.keys() == {"failures"}
+    assert second.older_program == ""
+    assert any(line.startswith("took over the attached program: ") for line in caplog.messages)

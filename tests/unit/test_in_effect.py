@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+import logging
+
+import pytest
+
+from execwatchd.policy.in_effect import InEffect
+from execwatchd.shared.errors import ConfigError, Failure
+from execwatchd.shared.message_ids import MessageId
+
+OPTIONS = {"failures": True, "cwd": True, "ring_size": 4096}
+RUNNING = {**OPTIONS, "failures": False}
+LEFT_OUT = {"failures": "no drop-in"}
+
+
+def started(
+    wanted: dict[str, object] | None = None, left_out: dict[str, str] | None = None, older: str = ""
+) -> InEffect:
+    in_effect = InEffect()
+    options = wanted or {**OPTIONS}
+    in_effect.started(options, options | dict.fromkeys(left_out or {}, False), left_out or {}, older)
+    return in_effect
+
+
+def test_all_is_in_effect() -> None:
+    assert started().lines == []
+    assert InEffect().lines == []
+
+
+def test_a_rejected_file_is_named_without_what_it_says() -> None:
+    """Everybody may read the line, but not every configuration file."""
+    in_effect = started()
+    in_effect.rejected(ConfigError(["/etc/a.toml: messages.7: 'secret' is too long", "/etc/a.toml: x: y"]))
+    assert in_effect.lines == [
+        "running an older configuration: error in /etc/a.toml; execwatchd --check-config shows it"
+    ]
+    in_effect.rejected(ConfigError(["/etc/a.toml: x", "/etc/b.toml: y"]))
+    assert "error in /etc/a.toml, /etc/b.toml; " in in_effect.lines[0]
+    in_effect.accepted(OPTIONS)
+    assert in_effect.lines == []
+
+
+def test_another_reason_is_shown_as_it_is() -> None:
+    in_effect = started()
+    in_effect.rejected(Failure("the helper has no answer", "try again"))
+    assert in_effect.lines == ["running an older configuration: the helper has no answer (try again)"]
+
+
+def test_options_that_the_program_was_not_made_for_need_a_restart(caplog: pytest.LogCaptureFixture) -> None:
+    in_effect = started()
+    in_effect.accepted({**OPTIONS, "cwd": False, "ring_size": 8192})
+    assert in_effect.lines == ["restart needed for: cwd, ring_size"]
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == "a change of cwd, ring_size takes effect at a restart: systemctl restart"
+    in_effect.accepted(OPTIONS)
+    assert in_effect.lines == []
+
+
+def test_what_was_left_out_is_said_until_it_is_not_wanted_any_more(caplog: pytest.LogCaptureFixture) -> None:
+    in_effect = started(left_out=LEFT_OUT)
+    (record,) = caplog.records
+    assert record.getMessage() == "failures left out: no drop-in"
+    assert record.__dict__["journal"] == {
+        "MESSAGE_ID": MessageId.OPTION_LEFT_OUT.value,
+        "EXECWATCH_OPTION": "failures",
+        "EXECWATCH_REASON": "no drop-in",
+    }
+    assert in_effect.lines == ["failures left out: no drop-in"]
+    in_effect.accepted({**OPTIONS, "cwd": False})
+    assert in_effect.lines == ["restart needed for: cwd", "failures left out: no drop-in"]
+    in_effect.accepted({**OPTIONS, "failures": False})
+    assert in_effect.lines == []
+
+
+def test_an_older_program_is_said_on_one_short_line() -> None:
+    in_effect = started(older="could not be compiled:\n" + "x" * 3000)
+    (line,) = in_effect.lines
+    assert line.startswith("running an older program: could not be compiled: xxx")
+    assert line.endswith("x…")
+    assert len(line) < 400
+
+
+def test_a_listener_hears_each_change_once() -> None:
+    heard: list[object] = []
+    in_effect = started()
+    in_effect.on_change = heard.append
+    in_effect.accepted(OPTIONS)
+    assert heard == []
+    for _ in range(2):
+        in_effect.rejected("broken")
+    for _ in range(2):
+        in_effect.accepted(OPTIONS)
+    assert heard == [["running an older configuration: broken"], []]
