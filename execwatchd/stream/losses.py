@@ -51,6 +51,7 @@ class Losses:
         return {
             "{} processes ended unseen, or were too many to watch": self._sources.unended(),
             "{} came while the program was interrupted on their CPU": self._sources.missed(),
+            "{} came back unreadable from the file descriptor store": self._sources.unread(),
             "{} could not be read, as the log says": self._sources.current.ledger.page.malformed,
         }
 
