@@ -53,6 +53,7 @@ class Losses:
         return {
             _unended: self._sources.unended(),
             _interrupted: self._sources.missed(),
+            _unread: self._sources.unread(),
             _malformed: self._sources.current.ledger.page.malformed,
         }
 
@@ -78,6 +79,10 @@ def _unended(number: int) -> str:
 
 def _interrupted(number: int) -> str:
     return f"{number} came while the program was interrupted on {'its' if number == 1 else 'their'} CPU"
+
+
+def _unread(number: int) -> str:
+    return f"{number} came back unreadable from the file descriptor store"
 
 
 def _malformed(number: int) -> str:

@@ -16,23 +16,11 @@ from execwatchd.kernel.options import MIB, Options
 from execwatchd.kernel.takeover import Generations
 from execwatchd.shared.rules import Action
 from tests.fakes.rules import rule
+from tests.kernel.watch import NoStore
 
 PLAIN = Options(MIB)
 EVERYTHING = Options(MIB, failures=True, cwd=True, ancestors=8, interactive=True, exits=True)
 LACKING = {"task_struct.no_such_member": "u32"}
-
-
-class Manager:
-    """A descriptor store that keeps nothing: what a start has is handed over by the test."""
-
-    def put(self, name: str, fd: int) -> None:
-        pass
-
-    def remove(self, name: str) -> None:
-        pass
-
-    def barrier(self) -> Callable[[], bool]:
-        return lambda: True
 
 
 @pytest.fixture
@@ -92,7 +80,7 @@ def started() -> Iterator[Callable[[dict[str, int]], Generations]]:
     all_of_them: list[Generations] = []
 
     def start(stored: dict[str, int]) -> Generations:
-        generations = Generations(Manager())
+        generations = Generations(NoStore())
         all_of_them.append(generations)
         generations.start(stored, c_source.directory(), replace(PLAIN, failures=True, cwd=True), _fill)
         return generations
@@ -100,7 +88,7 @@ def started() -> Iterator[Callable[[dict[str, int]], Generations]]:
     yield start
     last = all_of_them[-1]
     last.detach()
-    last.current.discard(Manager())
+    last.current.discard(NoStore())
 
 
 def _fill(new: Generation) -> None:
