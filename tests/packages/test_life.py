@@ -92,7 +92,9 @@ def reload(box: Box) -> None:
     assert box.systemctl("reload", UNIT, check=False).returncode == 1
     said = [str(entry["MESSAGE"]) for entry in box.journal("-u", UNIT) if drop_in in str(entry["MESSAGE"])]
     assert sorted(line.rpartition(": ")[0] for line in said) == [
-        f"execwatchd: {drop_in}: {key}" for key in ("cwd", "nonsense")
+        f"{who}: {drop_in}: {key}"
+        for who in ("configuration rejected, the old one stays", "execwatchd")
+        for key in ("cwd", "nonsense")
     ]
     assert box.call(*message).stdout == 's "Reloaded"\n'
     assert (box.show(UNIT, "ActiveState"), box.show(UNIT, "MainPID")) == ("active", pid)

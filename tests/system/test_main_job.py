@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from execwatchd.ctl.ports import EXIT_UNHEALTHY
 from execwatchd.shared.message_ids import MessageId
 from tests.kernel_objects import loaded_programs, programs_of
 from tests.system.harness import CGROUPS, Boot, Box, Entry, wait_until
@@ -204,16 +205,18 @@ def test_a_reload_takes_up_the_file_and_refuses_a_bad_one(daemon: Box) -> None:
     )
     daemon.shell(f"echo '12 = \"two\\nlines\"' >>{config}")
     assert daemon.systemctl("reload", UNIT, check=False).returncode != 0
-    (line,) = [str(e["MESSAGE"]) for e in daemon.journal("-u", UNIT) if f"{config}: " in str(e["MESSAGE"])]
-    assert line.startswith(f"execwatchd: {config}: messages.12: ")
+    problem = f"{config}: messages.12: "
+    lines = {str(e["MESSAGE"]).partition(problem)[0] for e in daemon.journal("-u", UNIT, f"--grep={problem}")}
+    assert lines == {"execwatchd: ", "configuration rejected, the old one stays: "}
     assert daemon.call("GetMessage", "u", "11").stdout == 's "from the file"\n'
-    os.kill(daemon.main_pid(UNIT), signal.SIGHUP)
-    (rejected,) = wait_until(lambda: own_log(daemon, MessageId.CONFIG_REJECTED), "the rejection")
-    assert f"{config}: messages.12: " in rejected["MESSAGE"]
+    (rejected,) = own_log(daemon, MessageId.CONFIG_REJECTED)
+    assert problem in rejected["MESSAGE"]
+    assert daemon.run("execwatchctl", "status", "--interval", "0", check=False).returncode == EXIT_UNHEALTHY
     assert daemon.show(UNIT, "ActiveState") == "active"
     assert daemon.call("GetMessage", "u", "11").stdout == 's "from the file"\n'
     daemon.shell(f"mv {config}.kept {config}")
     daemon.systemctl("reload", UNIT)
+    assert daemon.run("execwatchctl", "status", "--interval", "0").returncode == 0
 
 
 def test_a_reload_lasts_until_a_slow_daemon_has_done_it(daemon: Box) -> None:
