@@ -4,8 +4,7 @@
 import pwd
 
 from execwatchd.shared.errors import Failure
-
-LAST_UID = 2**32 - 2  # 4294967295 is "no UID" (chown(2), -1)
+from execwatchd.shared.rules import MAX_UID
 
 
 def uid_of(user: str) -> int:
@@ -28,9 +27,9 @@ def is_user(name: str) -> bool:
 
 
 def _in_range(user: str) -> int:
-    uid = int(user) if len(user) < 12 else LAST_UID + 1
-    if uid > LAST_UID:
-        raise Failure(f"no such UID: {user}", f"UIDs are 0 to {LAST_UID}")
+    uid = int(user) if len(user) < 12 else MAX_UID + 1
+    if uid > MAX_UID:
+        raise Failure(f"no such UID: {user}", f"UIDs are 0 to {MAX_UID}")
     return uid
 
 

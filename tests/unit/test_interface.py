@@ -17,7 +17,7 @@ NODE = ElementTree.fromstring(XML)
 MANAGER = next(interface for interface in NODE if interface.get("name") == INTERFACE)
 EMITS = "org.freedesktop.DBus.Property.EmitsChangedSignal"
 COUNTERS = {"Seen", "Forwarded", "Ignored", "Lost", "RingFill", "Refused"}
-CHANGING = {"DefaultMessage", "DefaultAction", "DefaultLimit", "NotInEffect", "Attached"}
+CHANGING = {"DefaultMessage", "DefaultAction", "DefaultLimit", "NotInEffect"}
 
 
 def signature(member: ElementTree.Element, direction: str) -> str:

@@ -69,8 +69,9 @@ def everything(options: Namespace) -> tuple[Clause, ...]:
 def sender(anyone: bool, directory: str | None) -> list[Clause]:
     """Only entries that the daemon wrote. Any sender can set SYSLOG_IDENTIFIER; journald sets the others.
 
-    The daemon is execwatchd.service or, in a foreground run, a process of the user execwatchd. In another
-    host's files that user isn't looked for: its UID may be somebody else's there.
+    The daemon is execwatchd.service or, in a foreground run, a process of the user execwatchd; one of nobody,
+    where that user doesn't exist, isn't believed. In another host's files the user isn't looked for: its UID
+    may be somebody else's there.
     """
     name = b"SYSLOG_IDENTIFIER=execwatchd"
     if anyone:
