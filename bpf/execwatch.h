@@ -194,6 +194,16 @@ struct ledger_page {
   __u64 settled; /* 0: the predecessors' numbers are still to be added */
 };
 
+/* At the end of the map: what the programs had counted when the counters were looked at last. It is read if
+ * map `counters` doesn't come back from the service manager's store, or a program, which counts what it missed.
+ */
+struct ledger_shown {
+  __u64 seen; /* as in struct counters */
+  __u64 ignored;
+  __u64 lost;
+  __u64 missed; /* execs that the kernel skipped both programs for */
+};
+
 struct ledger {
   __u64 current;            /* the page that is valid: 0 or 1 */
   char digest[64];          /* of program and options, hexadecimal */

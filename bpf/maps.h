@@ -23,6 +23,7 @@ BPF_F_TABLE("hash", u32, struct report, reports, 8 * MAX_BUCKETS, BPF_F_NO_PREAL
 struct ledger_value {
   struct ledger ledger;
   struct scratch held;
+  struct ledger_shown shown;
 };
 BPF_F_TABLE("array", u32, struct ledger_value, ledger, 1, BPF_F_MMAPABLE);
 

@@ -145,6 +145,7 @@ class Daemon:
                 "journal: %s; system bus: %s", *("yes" if has else "none" for has in (has_journal, has_bus))
             )
         bus = asyncio.create_task(self._bus.run(), name="the bus service")
+        self._look_at_store()
         self._manager.ready(self._status())
         self._metrics.use(self._config.settings.metrics_file)
         housekeeping = asyncio.create_task(self._keep_house(), name="the housekeeping")
@@ -229,6 +230,7 @@ class Daemon:
         """Status and watchdog. A loop that doesn't read although it could is as dead as one that hangs."""
         interval = min(self._manager.watchdog / 3 or _STATUS_INTERVAL, _STATUS_INTERVAL)
         chores = {
+            Guard("looking at the descriptor store"): self._look_at_store,
             Guard("reporting losses"): self._losses.tell_if_late,
             Guard("reporting storms"): self._storms.tell,
             Guard("writing the metrics"): self._metrics.write_if_due,
@@ -240,6 +242,10 @@ class Daemon:
             for guard, chore in chores.items():  # one that fails must not keep the others from being done
                 with guard.step():
                     chore()
+
+    def _look_at_store(self) -> None:
+        self.generations.look_at_store()
+        self._in_effect.store(self.generations.store_problem)
 
     def _feed_watchdog(self) -> None:
         is_reading = self._drain.passes != self._passes or not self.generations.current.ring_fill()

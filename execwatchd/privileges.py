@@ -27,7 +27,7 @@ def become_user() -> str:
     user = _user()
     _prctl(_PR_SET_KEEPCAPS, 1)
     for capability in range(_LAST + 1):
-        if capability not in (CAP_PERFMON, CAP_BPF) and not _bounded(capability):
+        if capability not in (CAP_PERFMON, CAP_BPF) and not _drop_from_bounding_set(capability):
             break
     try:
         os.setgroups([])
@@ -41,7 +41,7 @@ def become_user() -> str:
 
 
 def drop() -> None:
-    """Drop every capability from every set; no exec can bring one back."""
+    """Drop every effective, permitted, inheritable and ambient capability; no exec can bring one back."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     _set(())
@@ -64,7 +64,7 @@ def _user() -> pwd.struct_passwd:
     raise Failure(f"no user {' or '.join(USERS)} exists", "create the user execwatchd")
 
 
-def _bounded(capability: int) -> bool:
+def _drop_from_bounding_set(capability: int) -> bool:
     """Drop it from the bounding set. False: this kernel has no such capability."""
     return bool(_libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0)
 

@@ -32,6 +32,15 @@ class ServiceManager:
         """Remove all descriptors of this name: systemd closes its copies."""
         self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
 
+    def has_room(self) -> Callable[[], bool | None]:
+        """A function that tells whether the store has room for another descriptor, and so has kept all that
+        were put there before; None: not known yet.
+
+        systemd doesn't say what it refuses, but closes it. So one end of a pipe goes there, and the other one
+        hangs up if it was refused. systemd has closed it by the time it gets to the barrier.
+        """
+        return _Room(self) if self.present else lambda: True
+
     def ready(self, status: str) -> None:
         """The start or the reload is complete."""
         self._send("READY=1", f"STATUS={status}")
@@ -76,10 +85,36 @@ class _Barrier:
         self._fd: int | None = fd
 
     def __call__(self) -> bool:
-        if self._fd is not None:
-            poll = select.poll()
-            poll.register(self._fd, 0)
-            if poll.poll(0):
-                os.close(self._fd)
-                self._fd = None
+        if self._fd is not None and _has_hung_up(self._fd):
+            os.close(self._fd)
+            self._fd = None
         return self._fd is None
+
+
+class _Room:
+    """Whether systemd has kept a pipe's end, which is removed from the store once that is known."""
+
+    _NAME = "room"
+
+    def __init__(self, manager: ServiceManager) -> None:
+        self._manager = manager
+        self._answer: bool | None = None
+        self._fd, theirs = os.pipe()
+        try:
+            manager.put(self._NAME, theirs)
+        finally:
+            os.close(theirs)
+        self._has_come_to = manager.barrier()
+
+    def __call__(self) -> bool | None:
+        if self._answer is None and self._has_come_to():
+            self._answer = not _has_hung_up(self._fd)
+            os.close(self._fd)
+            self._manager.remove(self._NAME)
+        return self._answer
+
+
+def _has_hung_up(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))

@@ -25,7 +25,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _NAME_LENGTH = 15  # BPF_OBJ_NAME_LEN - 1, as the kernel cuts names
 _TRACEPOINTS = loader.RAW_TRACEPOINTS | loader.EXIT_TRACEPOINTS | loader.FAILURE_TRACEPOINTS
 PROGRAMS = {name[:_NAME_LENGTH] for name in _TRACEPOINTS.values()}
-MAPS = {*loader.MAPS, *loader.EXIT_MAPS, "callers", "more_callers", "exec_scratch", "again_scratch"}
+MAPS = {*loader.MAPS, *loader.EXIT_MAPS, "callers", "spilled_callers", "exec_scratch", "retry_scratch"}
 NAMES = {"prog": PROGRAMS, "map": MAPS}
 
 

@@ -37,7 +37,7 @@ Process = tuple[int, int | None]  # UID and PID
 
 
 class CallerGone(Exception):  # noqa: N818  no error: nobody is there to get it
-    """The caller left the bus before it could be identified."""
+    """The caller left the bus before it could be identified or authorised."""
 
 
 class Caller(NamedTuple):
@@ -106,7 +106,7 @@ class Authority:
     async def require(self, caller: Caller, action: str) -> None:
         """Returns if the caller may do it.
 
-        Raises AccessDenied, InteractiveAuthorizationRequired or Disconnected.
+        Raises AccessDenied, InteractiveAuthorizationRequired, CallerGone or Disconnected.
         """
         # polkit authorises root whatever its rules say (polkitbackendinteractiveauthority.c). It isn't asked,
         # so that a broken polkit doesn't lock root out.
@@ -117,8 +117,11 @@ class Authority:
             return
         if challenge:
             reason = "nobody could be asked for" if caller.interactive else "this call does not allow"
-            raise InteractiveAuthorizationRequired(f"{action} needs an authentication, which {reason}")
-        raise AccessDenied(f"UID {caller.uid} is not authorised for {action}")
+            raise InteractiveAuthorizationRequired(
+                f"{action} needs an authentication, which {reason}:"
+                " run it with sudo, or use execwatchctl, which asks for the password"
+            )
+        raise AccessDenied(f"UID {caller.uid} is not authorised for {action}: run it with sudo")
 
     async def allows(self, caller: Caller, action: str) -> bool:
         """Whether the caller may do it; polkit shows no dialogue for it."""
@@ -145,15 +148,27 @@ class Authority:
                 seconds=_DIALOGUE_SECONDS if caller.interactive else _SECONDS,
             )
         except ErrorReply as error:
+            if await self._has_left(caller):
+                raise CallerGone from None
             raise self._denial(action, error) from None
         except TimeoutError as error:
             self._connection.call_without_reply((*POLKIT, "CancelCheckAuthorization"), "s", cancellation)
             raise self._denial(action, error) from None
         return authorised, challenge
 
+    async def _has_left(self, caller: Caller) -> bool:
+        """Whether the caller has left the bus. polkit answers by an error then, and has no trouble itself."""
+        try:
+            (is_there,) = await self._connection.call((*BUS, "NameHasOwner"), "s", caller.name)
+        except (ErrorReply, TimeoutError):
+            return False
+        return not is_there
+
     def _denial(self, action: str, error: ErrorReply | TimeoutError) -> AccessDenied:
         if isinstance(error, ErrorReply) and error.name == _NO_POLKIT:
-            return AccessDenied(f"only UID 0 is authorised for {action}, as this host has no polkit")
+            return AccessDenied(
+                f"only UID 0 is authorised for {action}, as this host has no polkit: run it with sudo"
+            )
         name = error.name if isinstance(error, ErrorReply) else "no answer in time"
         if name != self._reported:  # once in a row, or a user without any right could fill the log
             self._reported = name

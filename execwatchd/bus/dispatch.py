@@ -149,7 +149,10 @@ class Dispatcher:
                     await self._authority.require(caller, needed)
                 value = await method.run(self._manager, caller, *arguments)
             self._connection.reply(call, method.result, [value] if method.result else [])
-        except (CallerGone, Disconnected):
+        except CallerGone:
+            if not method.result:
+                self._refusals.add_gone(call.member)
+        except Disconnected:
             pass  # nobody is there to get an answer
         except Exception as error:
             self._refuse(call, error, caller)

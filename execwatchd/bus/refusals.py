@@ -5,6 +5,8 @@ import asyncio
 import logging
 from collections import Counter
 
+from execwatchd.shared.plural import counted
+
 log = logging.getLogger(__name__)
 
 WINDOW = 30.0  # seconds
@@ -18,6 +20,7 @@ class Refusals:
         self.count = 0
         self._more: Counter[int | None] = Counter()
         self._timer: asyncio.TimerHandle | None = None
+        self._has_warned_of_gone = False
 
     def add(self, uid: int | None, text: str) -> None:
         """Counts a refused call; `uid` None where the caller isn't identified."""
@@ -28,11 +31,22 @@ class Refusals:
         log.warning("Refused a call: %s", text)
         self._open_window()
 
+    def add_gone(self, change: str) -> None:
+        """A change whose caller can't be authorised any more. The first is logged: it may be a mistake."""
+        if not self._has_warned_of_gone:
+            log.warning(
+                "%s took no effect, since its caller left the bus at once and so couldn't be authorised;"
+                " callers must wait for the reply, see org.execwatch1(5)",
+                change,
+            )
+            self._has_warned_of_gone = True
+
     def sum_up(self) -> None:
         """Logs how many were refused since the last line, and continues while there are some."""
         self.close()
         if self._more:
-            log.warning("Refused %d more calls: %s", self._more.total(), _by_uid(self._more))
+            calls = counted(self._more.total(), "more call")
+            log.warning("Refused %s: %s", calls, _by_uid(self._more))
             self._more.clear()
             self._open_window()
 

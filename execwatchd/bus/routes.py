@@ -49,23 +49,29 @@ def interface_of(call: Call) -> str:
     Raises UnknownObject, UnknownInterface or UnknownMethod.
     """
     offered = _offered(call.path)
-    if call.interface is None:
-        offered = [name for name in offered if call.member in ROUTES[name]] or [""]
-    elif call.interface not in offered:
-        raise UnknownInterface(f"the object {quoted(call.path)} has no interface {quoted(call.interface)}")
-    else:
-        offered = [call.interface]
-    if call.member not in ROUTES.get(offered[0], ()):
-        raise UnknownMethod(f"there is no method {quoted(call.member)} in {quoted(call.interface or 'any')}")
-    return offered[0]
+    if call.interface is not None:
+        offered = [name for name in offered if name == call.interface]
+    for name in offered:
+        if call.member in ROUTES[name]:
+            return name
+    raise _unknown(call, has_interface=bool(offered))
 
 
 def _offered(path: str) -> list[str]:
+    """The specification has every path answer Peer, even one that is no object's."""
     if path == PATH:
         return list(ROUTES)
-    if path in _PARENTS:
-        return [INTROSPECTABLE_INTERFACE, PEER_INTERFACE]
-    raise UnknownObject(f"there is no object {quoted(path)}")
+    return [INTROSPECTABLE_INTERFACE, PEER_INTERFACE] if path in _PARENTS else [PEER_INTERFACE]
+
+
+def _unknown(call: Call, *, has_interface: bool) -> UnknownObject | UnknownInterface | UnknownMethod:
+    here = quoted(call.path)
+    if call.path not in (PATH, *_PARENTS) and call.interface != PEER_INTERFACE:
+        return UnknownObject(f"there is no object {here}: the object is {PATH}")
+    if not has_interface:
+        return UnknownInterface(f"the object {here} has no interface {quoted(call.interface)}")
+    where = f"the object {here}" if call.interface is None else f"the interface {call.interface}"
+    return UnknownMethod(f"{where} has no method {quoted(call.member)}")
 
 
 def check_properties_interface(interface: str) -> None:

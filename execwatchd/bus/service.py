@@ -20,6 +20,7 @@ from execwatchd.policy.in_effect import InEffect
 from execwatchd.policy.table import RuleTable
 from execwatchd.shared.counters import Status
 from execwatchd.shared.errors import Failure
+from execwatchd.shared.guard import Guard
 from execwatchd.shared.rules import Member
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ _SYSTEMD = (
 )
 _ASK_SECONDS = 2.0
 _DO_NOT_QUEUE = 4  # flag of RequestName; without ALLOW_REPLACEMENT no other process can take the name over
+_ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
+_POLICY_MISSING = "its policy forbids it; is org.execwatch1.conf in /usr/share/dbus-1/system.d?"
 _OWNED = (1, 4)  # answers of RequestName: primary owner, already owner
 _FIRST_DELAY, _LAST_DELAY = 1.0, 30.0  # seconds between attempts to reconnect
 
@@ -75,12 +78,18 @@ class BusService:
 
     async def run(self) -> None:
         """Takes the name again whenever the bus was lost and is back; runs until it is cancelled."""
+        guard = Guard("staying on the bus")
         while True:
-            if self._connection is not None:
-                await self._connection.wait_closed()
-                log.warning("Lost the system bus; events go on")
-                await self._disconnect()
-            await self._reconnect()
+            with guard.step():
+                await self._stay()
+
+    async def _stay(self) -> None:
+        """Returns when the bus was lost and is back."""
+        if self._connection is not None:
+            await self._connection.wait_closed()
+            log.warning("Lost the system bus; events go on")
+            await self._disconnect()
+        await self._reconnect()
 
     async def stop(self) -> None:
         """Leaves the bus. Calls that still wait get no answer."""
@@ -175,7 +184,10 @@ async def _take_name(connection: Connection) -> None:
     try:
         (answer,) = await connection.call((*BUS, "RequestName"), "su", NAME, _DO_NOT_QUEUE)
     except ErrorReply as error:
-        raise Disconnected(f"the bus does not give us the name {NAME}: {error}") from None
+        # Not the bus's text: it has our connection's number, so the log would take each attempt for another
+        # failure.
+        reason = _POLICY_MISSING if error.name == _ACCESS_DENIED else error.name
+        raise Disconnected(f"the bus does not give us the name {NAME}: {reason}") from None
     except TimeoutError:
         raise Disconnected("the bus does not answer") from None
     if answer not in _OWNED:

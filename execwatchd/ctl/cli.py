@@ -14,7 +14,9 @@ from execwatchd import __version__
 from execwatchd.ctl.commands import log, rules, status, top
 from execwatchd.ctl.journal import times
 from execwatchd.ctl.journal.exec_counts import GROUPINGS
+from execwatchd.ctl.journal.query import is_unit
 from execwatchd.ctl.ports import Tools
+from execwatchd.ctl.users import is_user
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 
 _EXAMPLES = """\
@@ -69,7 +71,20 @@ class _Parser(ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> Namespace:
     """The options that these arguments set; `run` is the command's function."""
-    return parser().parse_args(_signed(arguments))
+    options, surplus = parser().parse_known_args(_signed(arguments))
+    if surplus:
+        hint = _meant(options, surplus[0]) or "see execwatchctl --help"
+        raise Failure(f"unrecognized arguments: {' '.join(surplus)}", hint, EXIT_USAGE)
+    return options
+
+
+def _meant(options: Namespace, word: str) -> str:
+    """Which filter a bare word is for; empty if it is an option, or the command has no filters."""
+    if options.run is not log.run or word.startswith("-"):
+        return ""
+    if is_unit(word):
+        return f"did you mean --unit {word}?"
+    return f"did you mean --user {word}{'' if is_user(word) else f' or --comm {word}'}?"
 
 
 def _signed(arguments: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ EXIT_INTERRUPTED = 130
 
 
 class Row(NamedTuple):
-    """A row of ListMessages; `origin` is `state`, or the file that sets the message or action."""
+    """A row of ListMessages; `origin` is `state`, or the file that sets the first of the rule's members."""
 
     uid: int
     message: str

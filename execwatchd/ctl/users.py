@@ -4,8 +4,7 @@
 import pwd
 
 from execwatchd.shared.errors import Failure
-
-LAST_UID = 2**32 - 2  # 4294967295 is "no UID" (chown(2), -1)
+from execwatchd.shared.rules import MAX_UID
 
 
 def uid_of(user: str) -> int:
@@ -18,10 +17,19 @@ def uid_of(user: str) -> int:
         raise Failure(f"no such user: {user}", "a name or a UID is wanted") from None
 
 
+def is_user(name: str) -> bool:
+    """Whether there is a user of this name, or it is a UID."""
+    try:
+        uid_of(name)
+    except Failure:
+        return False
+    return True
+
+
 def _in_range(user: str) -> int:
-    uid = int(user) if len(user) < 12 else LAST_UID + 1
-    if uid > LAST_UID:
-        raise Failure(f"no such UID: {user}", f"UIDs are 0 to {LAST_UID}")
+    uid = int(user) if len(user) < 12 else MAX_UID + 1
+    if uid > MAX_UID:
+        raise Failure(f"no such UID: {user}", f"UIDs are 0 to {MAX_UID}")
     return uid
 
 

@@ -8,8 +8,8 @@ the room of other users' buckets.
 """
 
 import struct
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from execwatchd.kernel import layout
 from execwatchd.kernel.libbpf import Map
@@ -55,6 +55,35 @@ class Report(NamedTuple):
         return (bucket.suppressed if bucket else 0) - self.reported + self.carried
 
 
+class Readable(Protocol):
+    """Buckets of a predecessor."""
+
+    def buckets(self) -> dict[int, Bucket]:
+        """As they are now, by UID."""
+
+    def reports(self) -> dict[int, Report]:
+        """What was reported of them, by UID."""
+
+
+class FormerBuckets:
+    """The maps of a detached generation with these members. One that is missing is as good as empty."""
+
+    def __init__(self, fds: Mapping[str, int]) -> None:
+        self._fds = fds
+
+    def buckets(self) -> dict[int, Bucket]:
+        """As they were in the end, by UID."""
+        items = (*self._items("map.buckets"), *self._items("map.subuid_buckets"))
+        return {uid: Bucket(*layout.BUCKET.unpack(value)) for uid, value in items}
+
+    def reports(self) -> dict[int, Report]:
+        """What was reported of them, by UID."""
+        return {uid: Report(*layout.REPORT.unpack(value)) for uid, value in self._items("map.reports")}
+
+    def _items(self, name: str) -> list[tuple[int, bytes]]:
+        return _items(Map(self._fds[name])) if name in self._fds else []
+
+
 class Buckets:
     """The maps, by their descriptors; `capacity` is that of either map of buckets."""
 
@@ -89,7 +118,7 @@ class Buckets:
         value = (self._buckets if uid < SUBORDINATE else self._subuid_buckets).pop(_UID.pack(uid))
         return Bucket(*layout.BUCKET.unpack(value)) if value else Bucket()
 
-    def carry(self, former: Sequence[tuple["Buckets", bool]]) -> None:
+    def carry(self, former: Sequence[tuple[Readable, bool]]) -> None:
         """Take over what predecessors have not reported, as long as nothing was reported here yet.
 
         Each comes with whether its ledger is settled: if it isn't, its map `reports` is but a copy of its own

@@ -14,5 +14,10 @@ class Store(Protocol):
     def remove(self, name: str) -> None:
         """Close the descriptors of this name."""
 
+    def has_room(self) -> Callable[[], bool | None]:
+        """A function that tells whether there is room for another descriptor after all that was put there up
+        to here, and whether all of those were kept; None: not known yet. It may be asked until it is known.
+        """
+
     def barrier(self) -> Callable[[], bool]:
         """A function that tells whether the service manager has carried out all calls up to here."""

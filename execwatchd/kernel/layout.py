@@ -55,9 +55,10 @@ SCHEMA = (
     " pid:I ppid:I nspid:I argc:I argv_total:I"
 )
 
-# struct ledger: current, digest, schema; then two pages; then the held record
+# struct ledger: current, digest, schema; then two pages; then the held record; at the end struct ledger_shown
 LEDGER_HEAD = struct.Struct(f"=Q64s{SCHEMA_SIZE}s")
 LEDGER_PAGE = struct.Struct("=10Q")
+LEDGER_SHOWN = struct.Struct("=4Q")
 LEDGER_SIZE = LEDGER_HEAD.size + 2 * LEDGER_PAGE.size
 
 

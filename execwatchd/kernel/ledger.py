@@ -31,6 +31,15 @@ class Page(NamedTuple):
     settled: int = 0
 
 
+class Shown(NamedTuple):
+    """struct ledger_shown: what a generation itself had counted when its counters were looked at last."""
+
+    seen: int = 0
+    ignored: int = 0
+    lost: int = 0
+    missed: int = 0
+
+
 class Ledger:
     """The books in the memory of map `ledger`; for a test, in any buffer of that size."""
 
@@ -41,7 +50,7 @@ class Ledger:
         self._current = current & 1
         self.digest: str = digest.rstrip(b"\0").decode(errors="replace")
         self.schema: str = schema.rstrip(b"\0").decode(errors="replace")
-        self.room = len(memory) - _HELD
+        self.room = len(memory) - _HELD - layout.LEDGER_SHOWN.size
         self._level(self.page)
 
     @classmethod
@@ -71,6 +80,15 @@ class Ledger:
         """Make the other page the same: forwarded(), which every exec calls, writes only what changes."""
         layout.LEDGER_PAGE.pack_into(self._memory, _PLACES[self._current ^ 1], *page)
         self._forwarded, self._malformed, self.handled = page[:3]
+
+    @property
+    def shown(self) -> Shown:
+        """What the counters were when they were looked at last."""
+        return Shown(*layout.LEDGER_SHOWN.unpack_from(self._memory, _HELD + self.room))
+
+    def show(self, shown: Shown) -> None:
+        """Write down what the counters are now."""
+        layout.LEDGER_SHOWN.pack_into(self._memory, _HELD + self.room, *shown)
 
     def forwarded(self, handled: int) -> None:
         """The journal accepted a record; if one was held, it was that."""

@@ -2,24 +2,30 @@
 """At a start: take over the attached generation, or load and attach a new one in its place."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from execwatchd.kernel import layout
+from execwatchd.kernel import comeback
 from execwatchd.kernel.available import LeftOut, available
+from execwatchd.kernel.comeback import Stored
 from execwatchd.kernel.descriptor_store import Store
 from execwatchd.kernel.digest import digest
-from execwatchd.kernel.generation import RUNNING, Generation, by_number, check, share
+from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.ledger import Page
+from execwatchd.kernel.members import RUNNING
 from execwatchd.kernel.options import Options, plain
 from execwatchd.shared.counters import Counters
 from execwatchd.shared.errors import Failure
 from execwatchd.shared.message_ids import MessageId, log_fields
 
 log = logging.getLogger(__name__)
+
+_REFUSED = (
+    "the file descriptor store has no room for all descriptors, so a restart misses execs;"
+    " set FileDescriptorStoreMax=512 for the unit"
+)
 
 
 class Generations:
@@ -28,12 +34,15 @@ class Generations:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.current: Generation
-        self.former: list[Generation] = []
+        self.former: list[Stored] = []
         # Set by `start`: what the program was made for, the options that this host can't give, and the reason
         # if the program of before goes on instead.
         self.options: Options
         self.left_out: LeftOut = {}
         self.older_program = ""
+        self.store_problem = ""  # what the store's lack of room means, and the remedy; see `look_at_store`
+        self._answer: Callable[[], bool | None] = lambda: None
+        self._unread = 0
 
     def start(
         self,
@@ -45,9 +54,10 @@ class Generations:
         """Take over what was stored, or load and attach. `fill` writes the rules into a generation's maps,
         before the first exec can be seen. Raises Failure.
         """
-        usable = self._usable(stored)
-        is_attached = bool(usable) and usable[-1].is_attached()
-        attached = usable[-1].ledger.digest if is_attached else ""
+        usable = comeback.usable(self._store, stored)
+        last = usable[-1] if usable else None
+        whole = last if isinstance(last, Generation) and last.is_complete() else None
+        attached = whole.ledger.digest if whole else ""
         self.options = options
         try:
             if attached != digest(sources, options):
@@ -56,14 +66,15 @@ class Generations:
                 self._load(usable, sources, self.options, fill)
                 return
         except Failure as failure:
-            if not is_attached:
+            if not whole:
                 self._load_plain(usable, sources, fill, failure)
                 return
             log.error("%s; the program of before goes on", failure)  # noqa: TRY400  its text is the whole story
             self.options, self.left_out, self.older_program = options, {}, str(failure)
-            self._take_over(usable, fill)
+            self._take_over(usable[:-1], whole, fill)
             return
-        self._take_over(usable, fill)
+        assert whole  # its digest is the wanted one
+        self._take_over(usable[:-1], whole, fill)
         names = ", ".join(self.current.attached)
         log.info("took over the attached program: %s", names, extra=log_fields(MessageId.ATTACHED))
 
@@ -75,7 +86,7 @@ class Generations:
     @property
     def since(self) -> int:
         """When the counters began, µs of CLOCK_REALTIME."""
-        return min(generation.ledger.page.since for generation in self._all())
+        return min(generation.books.since for generation in self._all())
 
     @property
     def ring_size(self) -> int:
@@ -89,7 +100,7 @@ class Generations:
 
     def reported(self) -> int:
         """Lost records that were reported in the journal."""
-        return sum(generation.ledger.page.reported for generation in self._all())
+        return sum(generation.books.reported for generation in self._all())
 
     def unended(self) -> int:
         """Processes whose end could not be recorded, by the current generation alone."""
@@ -99,7 +110,11 @@ class Generations:
         """Execs that the kernel ran no program for, by the current generation alone."""
         return self.current.missed()
 
-    def _all(self) -> list[Generation]:
+    def unread(self) -> int:
+        """Records of former generations that could not be read, of those that this process let go."""
+        return self._unread
+
+    def _all(self) -> list[Stored]:
         return [*self.former, self.current]
 
     def detach(self) -> None:
@@ -112,34 +127,62 @@ class Generations:
             return
         page = self.current.ledger.page
         for old in self.former:
-            counted, books = old.counters(), old.ledger.page
-            page = page._replace(
-                seen=page.seen + counted.seen,
-                ignored=page.ignored + counted.ignored,
-                lost=page.lost + counted.lost - books.malformed,
-                malformed=page.malformed + books.malformed,
-                forwarded=page.forwarded + counted.forwarded,
-                reported=page.reported + books.reported,
-                since=min(page.since, books.since),
-            )
-        self.current.buckets.carry([(old.buckets, bool(old.ledger.page.settled)) for old in self.former])
+            page = self._added(page, old)
+        self.current.buckets.carry([(old.former_buckets, bool(old.books.settled)) for old in self.former])
         self.current.ledger.commit(page._replace(settled=1))
         for old in self.former:
             old.discard(self._store)
         self.former.clear()
+        self.look_at_store()
+        if self.store_problem:  # there is room now
+            self._keep()
 
-    def _take_over(self, usable: list[Generation], fill: Callable[[Generation], None]) -> None:
-        *self.former, self.current = usable
+    def _added(self, page: Page, old: Stored) -> Page:
+        """With what a former generation counted. What it saw and didn't account for could not be read."""
+        counted, books = old.counters(), old.books
+        unread = counted.seen - counted.forwarded - counted.ignored - counted.lost
+        self._unread += max(0, unread)
+        return page._replace(
+            seen=page.seen + counted.seen + max(0, -unread),
+            ignored=page.ignored + counted.ignored,
+            lost=page.lost + counted.lost - books.malformed + max(0, unread),
+            malformed=page.malformed + books.malformed,
+            forwarded=page.forwarded + counted.forwarded,
+            reported=page.reported + books.reported,
+            since=min(page.since, books.since),
+        )
+
+    def look_at_store(self) -> None:
+        """Called now and then: whether the store has kept all that was put there, once that is known."""
+        has_room = self._answer()
+        if has_room is None:
+            return
+        self._answer = lambda: None
+        if has_room:
+            self.current.keep_last(self._store)
+            if self.store_problem:
+                log.info("the file descriptor store has kept all descriptors now")
+        else:
+            log.error("%s", _REFUSED, extra=log_fields(MessageId.STORE_FULL))
+        self.store_problem = "" if has_room else _REFUSED
+
+    def _take_over(
+        self, former: list[Stored], current: Generation, fill: Callable[[Generation], None]
+    ) -> None:
+        self.former, self.current = former, current
         self._retire()
         fill(self.current)
 
     def _load(
         self,
-        former: list[Generation],
+        former: list[Stored],
         sources: Path,
         options: Options,
         fill: Callable[[Generation], None],
     ) -> None:
+        for old in former:
+            if not old.attached:
+                old.shed(self._store)
         number = former[-1].number + 1 if former else 1
         page = Page(since=time.time_ns() // 1000, settled=int(not former))
         new = Generation.load(number, sources, options, page, former[-1] if former else None)
@@ -151,10 +194,10 @@ class Generations:
             raise
         if not new.shares_running:
             self._store.remove(RUNNING)
-        new.keep(self._store)
         self.current, self.former = new, former
+        self._keep()
         attached = ", ".join(new.attached)
-        replaces = bool(former) and former[-1].is_attached()
+        replaces = bool(former) and former[-1].is_complete()
         self._retire()
         if replaces:
             log.info(
@@ -166,7 +209,7 @@ class Generations:
 
     def _load_plain(
         self,
-        former: list[Generation],
+        former: list[Stored],
         sources: Path,
         fill: Callable[[Generation], None],
         failure: Failure,
@@ -186,39 +229,5 @@ class Generations:
         for old in self.former:
             old.detach(self._store)
 
-    def _usable(self, stored: Mapping[str, int]) -> list[Generation]:
-        """The generations to go on with, oldest first, the last one attached if any is. All other descriptors
-        are closed, here and in the store.
-        """
-        by_numbers, others = by_number(stored)
-        running = others.pop(RUNNING, None)
-        complete = []
-        for number, fds in by_numbers.items():
-            share(fds, running)
-            try:
-                check(fds)
-                generation = Generation(number, fds)
-                layout.record_head(generation.ledger.schema)
-                complete.append(generation)
-            except (OSError, ValueError) as error:
-                log.warning("generation %d from the file descriptor store is let go: %s", number, error)
-                others.update({f"{number}.{name}": fd for name, fd in fds.items()})
-        for name, fd in others.items():
-            self._store.remove(name)
-            os.close(fd)
-        if running is not None:
-            os.close(running)
-        return self._needed(complete)
-
-    def _needed(self, complete: list[Generation]) -> list[Generation]:
-        """Without those that a kill left half-way: on its way into the store, while the one before is still
-        attached, or on its way out, when its numbers are in the books of the one after. If none is attached,
-        since the store had no room, all have something to be read.
-        """
-        attached = [i for i, generation in enumerate(complete) if generation.is_attached()]
-        last = max(attached, default=len(complete) - 1)
-        settled = [i for i in range(last + 1) if complete[i].ledger.page.settled]
-        first = max(settled, default=0)
-        for generation in [*complete[:first], *complete[last + 1 :]]:
-            generation.discard(self._store)
-        return complete[first : last + 1]
+    def _keep(self) -> None:
+        self._answer = self.current.keep(self._store)

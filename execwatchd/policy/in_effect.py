@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the configuration files say and the daemon doesn't do, as lines for people."""
+"""What the configuration asks for and isn't done, or wouldn't be after a restart, as lines for people."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +24,7 @@ class InEffect:
         self.on_change: Callable[[Sequence[str]], None] = lambda _lines: None
         self._rejected = ""
         self._older_program = ""
+        self._store_problem = ""
         self._left_out: Mapping[str, str] = {}
         self._running: Options = {}
         self._at_start: Options = {}
@@ -42,6 +43,8 @@ class InEffect:
         ]
         if self._older_program:
             lines.append(f"running an older program: {_short(self._older_program)}")
+        if self._store_problem:
+            lines.append(self._store_problem)
         return lines
 
     def started(
@@ -72,6 +75,12 @@ class InEffect:
         changed = self._changed()
         if changed:
             log.warning("a change of %s takes effect at a restart: systemctl restart", ", ".join(changed))
+        self._announce(before)
+
+    def store(self, problem: str) -> None:
+        """What systemd's descriptor store lacks, and the remedy; empty: nothing."""
+        before = self.lines
+        self._store_problem = problem
         self._announce(before)
 
     def _announce(self, before: Sequence[str]) -> None:

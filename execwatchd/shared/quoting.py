@@ -55,7 +55,7 @@ def shell(argv: bytes) -> str:
 
 
 def utf8(argv: bytes) -> bytes:
-    """`shell` as UTF-8; most arguments need no quotes, and so aren't text for a moment only."""
+    """`shell` as UTF-8. It stays in bytes where it can, since most arguments need no quotes."""
     if not argv:
         return b""
     if _ALL_PLAIN(argv):

@@ -59,7 +59,9 @@ def check_uid_key(value: object) -> int:
 def check_message(value: object) -> str:
     """A message: at most 63 bytes of UTF-8 on one line, without control characters; empty is a message."""
     if not isinstance(value, str):
-        raise ValueError(f"{quoted(value)} is not a message: it must be a string")  # noqa: TRY004
+        is_number = type(value) is int and abs(value) < 10**MAX_MESSAGE_LENGTH
+        remedy = f'write "{value}"' if is_number else "it must be a string"
+        raise ValueError(f"{quoted(value)} is not a message: {remedy}")  # noqa: TRY004
     for position, character in enumerate(value[: MAX_MESSAGE_LENGTH + 1]):
         kind = _FORBIDDEN_CATEGORIES.get(unicodedata.category(character))
         if kind:
@@ -93,11 +95,20 @@ def check_limit(value: object, *others: str) -> str:
         and per_second(value) <= MAX_LIMIT
     ):
         return value
+    if number := _bare_number(value):
+        rate = f"{number}/s" if isinstance(value, str) else f'"{number}/s"'
+        raise ValueError(f"the limit {quoted(value)} is not a rate: write {rate}")
     raise ValueError(
         f"the limit {quoted(value)} does not exist:"
         f" it must be {UNLIMITED!r} or execs a second from '1/s' to '{MAX_LIMIT}/s'"
         f"{''.join(f', or {other!r}' for other in others)}"
     )
+
+
+def _bare_number(value: object) -> str:
+    """A limit that lacks only the unit; empty for anything else."""
+    text = str(value) if type(value) in (int, str) else ""
+    return text if re.fullmatch(r"[1-9][0-9]{0,5}", text) and int(text) <= MAX_LIMIT else ""
 
 
 def per_second(limit: str) -> int:

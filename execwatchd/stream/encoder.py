@@ -7,6 +7,7 @@ long way: the record is decoded (decode.py) and written field by field (exec_ent
 give the same datagram.
 """
 
+import re
 import sys
 from functools import lru_cache
 
@@ -27,7 +28,10 @@ _CWD_FLAGS = int(layout.Flag.HAS_CWD | layout.Flag.CWD_UNREACHABLE)
 # The caches hold 3 MiB at most, whatever is executed. They pay since scripts and checks repeat themselves.
 _REMEMBERED = 512  # entries of each cache
 _SHORT = 256  # bytes of arguments
-_PATHS = 1024  # bytes of filename, interp and cgroup
+_PATHS_SIZE = 1024  # bytes of filename, interp and cgroup
+
+
+_unusual = re.compile(rb"[\n\x80-\xff]").search
 
 
 class _LongWayError(Exception):
@@ -45,13 +49,11 @@ class Encoder:
 
     def redact_with(self, redact: Redactor | None) -> None:
         """Use this redactor from here on; None: write arguments as they are."""
-        suspects = redact.suspects if redact else None
+        suspects = redact.suspects if redact else _no_secret
 
         def cmdline(argv: bytes) -> bytes:
-            if b"\n" in argv or (suspects and suspects(argv)):
+            if suspects(argv) or (_unusual(argv) and _needs_long_way(argv)):
                 raise _LongWayError  # an exception isn't cached: no possible secret stays in memory
-            if not argv.isascii() and has_right_to_left(argv.decode(errors="replace")):
-                raise _LongWayError  # the entry has a remark
             return utf8(argv)
 
         self._redact = redact
@@ -75,7 +77,7 @@ class Encoder:
         if (
             not cmdline
             or end_len
-            or start > _SIZE + _PATHS
+            or start > _SIZE + _PATHS_SIZE
             or len(data) < end + cwd_len + ancestors_len + exec_id_len
         ):
             return self._long_way(data)
@@ -107,6 +109,15 @@ class Encoder:
         """The decoded record without its secrets. Raises MalformedError."""
         record = self._decode(data)
         return redacted(record, self._redact) if self._redact else record
+
+
+def _no_secret(_argv: bytes) -> bool:
+    return False
+
+
+def _needs_long_way(argv: bytes) -> bool:
+    """A line feed needs a field of its own form, text from right to left a remark."""
+    return b"\n" in argv or has_right_to_left(argv.decode(errors="replace"))
 
 
 def redacted(record: Record, redactor: Redactor) -> Record:

@@ -31,7 +31,7 @@ _CUT_ARGV, _CUT_CGROUP, _CUT_CWD = (
 )  # fmt: skip
 _NO_UNIT = int(Flag.CGROUP_OUTSIDE) | _CUT_CGROUP
 _WHERE = _HAS_CGROUP | _NO_UNIT
-_PATHS = 256  # entries of a cache of paths, which may be 4 KiB long each
+_CACHED_PATHS = 256  # entries of a cache; a path may be 4 KiB long
 # Its values: pid, introduction, command line or filename, remark, pid, ppid, timestamp, command line.
 _HEAD = (
     b"MESSAGE=%d%b%b%b\nEXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_CMDLINE=%b\n"
@@ -57,12 +57,11 @@ def introduction(r: Record) -> bytes:
 def remark(r: Record) -> bytes:
     """What a reader must know about the command line, as a shell comment behind it."""
     missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
-    remarks = [f" # cut, {missing}"] if r.flags & _CUT_ARGV else []
-    if has_right_to_left((string(r.comm) + (r.argv or r.filename)).decode(errors="replace")):
-        remarks.append(" # right-to-left")  # a terminal may show the line in another order
-    if r.result:
-        remarks.append(f" # {_errno_name(r.result)}")
-    return "".join(remarks).encode()
+    text = f" # cut, {missing}" if r.flags & _CUT_ARGV else ""
+    shown = string(r.comm) + b"\0" + (r.argv or r.filename)  # the NUL: no character is half in each
+    if not shown.isascii() and has_right_to_left(shown.decode(errors="replace")):
+        text += " # right-to-left"  # a terminal may show the line in another order
+    return (f"{text} # {_errno_name(r.result)}" if r.result else text).encode()
 
 
 def encode(r: Record) -> bytes:
@@ -84,7 +83,7 @@ def common(r: Record) -> bytes:
     return b"".join([
         _who(r.result, r.uid, r.euid, r.gid, r.loginuid, r.session, r.pidns, r.mntns, r.tty, r.message),
         _names(r.comm if r.flags & _HAS_COMM else None, r.new_comm, r.parent_comm, r.result),
-        _program(r.filename, r.interp),
+        _executable(r.filename, r.interp),
         where(r.cgroup, r.flags),
         _unusual(r) if r.flags & _UNUSUAL else b"",
     ])  # fmt: skip
@@ -105,7 +104,7 @@ def extras(pid: int, nspid: int, flags: int, *, cwd: bytes, ancestors: bytes, id
 
 
 def is_usual(r: Record) -> bool:
-    """Whether USUAL has all of its fields; of argv that says nothing."""
+    """Whether USUAL can write it: nothing was cut or redacted. Its argv must be checked apart."""
     return not r.flags & _UNUSUAL
 
 
@@ -186,8 +185,8 @@ def _names(comm: bytes | None, new_comm: bytes, parent_comm: bytes, result: int)
     return b"".join(fields)
 
 
-@lru_cache(maxsize=_PATHS)
-def _program(filename: bytes, interp: bytes) -> bytes:
+@lru_cache(maxsize=_CACHED_PATHS)
+def _executable(filename: bytes, interp: bytes) -> bytes:
     """The fields of both paths, which come with their NULs. A filename that couldn't be read has no field."""
     fields = [field(b"FILENAME", filename[:-1])] if filename else []
     return b"".join([*fields, field(b"INTERP", interp[:-1])] if interp else fields)
@@ -198,7 +197,7 @@ def where(components: bytes, flags: int) -> bytes:
     return _where(components, flags & _WHERE)
 
 
-@lru_cache(maxsize=_PATHS)
+@lru_cache(maxsize=_CACHED_PATHS)
 def _where(components: bytes, flags: int) -> bytes:
     """A path outside of the daemon's cgroup namespace has no unit: another systemd may have made it. Neither
     has a path that is cut: the unit's name may be missing, and what is left may look like another's.
@@ -227,4 +226,7 @@ def _ancestors(chain: bytes) -> bytes:
 
 
 def _errno_name(result: int) -> str:
-    return errno.errorcode.get(-result) or os.strerror(-result)
+    try:
+        return errno.errorcode.get(-result) or os.strerror(-result)
+    except OverflowError:  # -2**31, in a damaged record
+        return f"Unknown error {-result}"

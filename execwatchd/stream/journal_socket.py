@@ -11,6 +11,10 @@ import socket
 import sys
 import termios
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SOCKET = Path("/run/systemd/journal/socket")
 _BUFFER = 8 << 20  # bytes; the kernel grants at most net.core.wmem_max
@@ -26,6 +30,7 @@ class Journal:
         self._path = path
         self._socket: socket.socket | None = None
         self.needs_pause = False  # an entry waits for something else than the socket
+        self.on_close: Callable[[], None] = lambda: None
 
     def open(self) -> bool:
         """Connect unless it is connected. False: nobody listens there now."""
@@ -96,5 +101,6 @@ class Journal:
     def close(self) -> None:
         """Disconnect, until the next `open`."""
         if self._socket:
+            self.on_close()
             self._socket.close()
         self._socket = None

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from execwatchd.shared.message_ids import MessageId
+from execwatchd.shared.plural import counted, were
 from execwatchd.stream import journal_fields
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.ring import Sources
@@ -32,11 +33,12 @@ class Losses:
         if count <= 0:
             return
         told, reasons = self._reasons(count)
-        what = "execs or ends" if "sched_process_exit" in self._sources.attached else "execs"
-        if not self._outbox.send(_entry(count, f"{count} {what} were not recorded: {reasons}")):
+        ends = "sched_process_exit" in self._sources.attached
+        what = counted(count, *(("exec or end", "execs or ends") if ends else ("exec",)))
+        if not self._outbox.send(_entry(count, f"{what} {were(count)} not recorded: {reasons}")):
             return
-        for words, number in told.items():
-            self._known[words] += number
+        for cause, number in told.items():
+            self._known[cause] += number
         books.commit(books.page._replace(reported=lost))  # after it was sent: twice rather than never
         self._told_at = time.monotonic()
         self._signal(count)
@@ -46,24 +48,45 @@ class Losses:
         if time.monotonic() - self._told_at > _EVERY:
             self.tell()
 
-    def _causes(self) -> dict[str, int]:
-        """What isn't for want of room, by the words that tell of so many."""
+    def _causes(self) -> dict["_Cause", int]:
+        """What isn't for want of room, by the words for so many."""
         return {
-            "{} processes ended unseen, or were too many to watch": self._sources.unended(),
-            "{} came while the program was interrupted on their CPU": self._sources.missed(),
-            "{} could not be read, as the log says": self._sources.current.ledger.page.malformed,
+            _unended: self._sources.unended(),
+            _interrupted: self._sources.missed(),
+            _unread: self._sources.unread(),
+            _malformed: self._sources.current.ledger.page.malformed,
         }
 
-    def _reasons(self, count: int) -> tuple[dict[str, int], str]:
+    def _reasons(self, count: int) -> tuple[dict["_Cause", int], str]:
         """How many by each of the causes, and all in words."""
         told = {}
-        for words, number in self._causes().items():
-            if new := min(max(number - self._known[words], 0), count):
-                told[words] = new
+        for cause, number in self._causes().items():
+            if new := min(max(number - self._known[cause], 0), count):
+                told[cause] = new
                 count -= new
         full = f"the ring of {self._sources.ring_size >> 10} KiB was full; raise ring_size"
-        others = [words.format(number) for words, number in told.items()]
+        others = [cause(number) for cause, number in told.items()]
         return told, "; ".join([*([full] * bool(count)), *others])
+
+
+_Cause = Callable[[int], str]
+
+
+def _unended(number: int) -> str:
+    too_many = f"{were(number)} {'one ' if number == 1 else ''}too many to watch"
+    return f"{counted(number, 'process', 'processes')} ended unseen, or {too_many}"
+
+
+def _interrupted(number: int) -> str:
+    return f"{number} came while the program was interrupted on {'its' if number == 1 else 'their'} CPU"
+
+
+def _unread(number: int) -> str:
+    return f"{number} came back unreadable from the file descriptor store"
+
+
+def _malformed(number: int) -> str:
+    return f"{number} could not be read, as the log says"
 
 
 def _entry(count: int, text: str) -> bytes:

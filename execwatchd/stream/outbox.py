@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from execwatchd.shared.plural import counted
 from execwatchd.stream import journal_fields
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Outbox:
             self._waiting.popleft()
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
-            text = f"{dropped} log lines dropped while the journal stalled"
+            text = f"{counted(dropped, 'log line')} dropped while the journal stalled"
             self.post(journal_fields.log_entry(4, text, {}))
             return not self._waiting
         return True

@@ -75,5 +75,8 @@ class Sources(Protocol):
     def missed(self) -> int:
         """How many of the lost are execs that the kernel skipped the current program for."""
 
+    def unread(self) -> int:
+        """How many of the lost are records of former generations that could not be read."""
+
     def settle(self) -> None:
         """Let `former` go; their rings are empty."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Report
 from execwatchd.shared.message_ids import MessageId
+from execwatchd.shared.plural import counted, were
 from execwatchd.stream import journal_fields
 from execwatchd.stream.outbox import Outbox
 
@@ -202,17 +203,18 @@ class Storms:
 
 def _entry(uid: int, report: Report) -> bytes:
     who = "users beyond the number that has room" if uid == SHARED else f"UID {uid}"
-    limit, count = report.limit, report.draft
+    limit, count, total = report.limit, report.draft, report.storm_total
+    rate = f"{counted(limit, 'exec')} a second"
     text = {
-        _STARTED: f"{who}: more than {limit} execs a second, {count} were suppressed until now",
-        _CONTINUES: f"{who}: still more than {limit} execs a second, {count} more were suppressed",
-        _ENDED: f"{who}: no more than {limit} execs a second again, {report.storm_total} were suppressed",
+        _STARTED: f"{who}: more than {rate}, {count} {were(count)} suppressed until now",
+        _CONTINUES: f"{who}: still more than {rate}, {count} more {were(count)} suppressed",
+        _ENDED: f"{who}: no more than {rate} again, {total} {were(total)} suppressed",
     }[report.draft_kind]
     fields: dict[str, str | int] = {
         "MESSAGE_ID": _KINDS[report.draft_kind].value,
         "EXECWATCH_LIMIT": limit,
         "EXECWATCH_SUPPRESSED": count,
-        "EXECWATCH_SUPPRESSED_TOTAL": report.storm_total,
+        "EXECWATCH_SUPPRESSED_TOTAL": total,
         "EXECWATCH_TIMESTAMP": report.draft_at,
     }
     if uid != SHARED:

@@ -17,6 +17,8 @@ class Writable:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._waiting: list[Callable[[], None]] = []
+        self._watched = -1  # the socket that the event loop watches
+        journal.on_close = self._watch_another
 
     def wait(self, callback: Callable[[], None]) -> None:
         """Call back once, however often this is asked before."""
@@ -42,10 +44,21 @@ class Writable:
             self._journal.needs_pause = False
             loop.call_later(_RETRY, self._watch)
         else:
-            loop.add_writer(self._journal.fileno(), self._ready, self._journal.fileno())
+            self._watched = self._journal.fileno()
+            loop.add_writer(self._watched, self._ready)
 
-    def _ready(self, fd: int) -> None:
-        asyncio.get_running_loop().remove_writer(fd)
+    def _watch_another(self) -> None:
+        """Called before the socket is closed, by whoever sent an entry: it would never become writable."""
+        if self._watched >= 0:
+            self._stop_watching()
+            asyncio.get_running_loop().call_soon(self._watch)
+
+    def _stop_watching(self) -> None:
+        asyncio.get_running_loop().remove_writer(self._watched)
+        self._watched = -1
+
+    def _ready(self) -> None:
+        self._stop_watching()
         waiting, self._waiting = self._waiting, []
         for callback in waiting:
             callback()

@@ -10,6 +10,7 @@ from dbus_next.constants import MessageFlag
 from dbus_next.message import Message
 
 from execwatchd.bus.authority import MANAGE, MAX_QUESTIONS_PER_UID, READ
+from execwatchd.bus.connection import BUS
 from execwatchd.bus.dispatch import MAX_CALLS_PER_CLIENT, MAX_CALLS_PER_UID
 from execwatchd.bus.routes import INTERFACE, NAME, PATH
 from execwatchd.policy.configuration import Config
@@ -33,6 +34,7 @@ from tests.bus.harness import (
 DENIED = f"{DBUS_ERROR}AccessDenied"
 LIMITS = f"{DBUS_ERROR}LimitsExceeded"
 INTERACTIVE = f"{DBUS_ERROR}InteractiveAuthorizationRequired"
+REMEDY = "run it with sudo, or use execwatchctl, which asks for the password"
 YES, NO, CHALLENGE = (True, False), (False, False), (False, True)
 
 
@@ -91,7 +93,8 @@ async def test_without_polkit_root_may_all_and_others_nothing(bus: PrivateBus, d
         alice = await rig.client(ALICE)
         for number, (member, action) in enumerate(changes(alice), 1):
             text = await alice.refused(DENIED, attempt(alice, member))
-            assert text == f"only UID 0 is authorised for {action}, as this host has no polkit"
+            reason = f"only UID 0 is authorised for {action}, as this host has no polkit"
+            assert text == f"{reason}: run it with sudo"
             assert (rig.service.refused, await alice.get("Refused")) == (number, number)
         await unchanged(rig)
         assert await alice.call("GetMessage", "u", ALICE) == "Hello World"
@@ -106,7 +109,7 @@ async def test_polkit_is_asked_for_each_call_by_its_name(bus: PrivateBus, direct
         alice = await rig.client(ALICE)
         for member, action in changes(alice):
             text = await alice.refused(DENIED, attempt(alice, member))
-            assert text == f"UID {ALICE} is not authorised for {action}"
+            assert text == f"UID {ALICE} is not authorised for {action}: run it with sudo"
             assert polkit.asked[-1] == (ALICE, action, False)
         await unchanged(rig)
         assert await alice.call("GetMessage", "u", ALICE) == "Hello World"
@@ -140,14 +143,14 @@ async def test_a_dialogue_only_where_the_caller_allows_one(bus: PrivateBus, dire
         polkit = await rig.polkit(script)
         alice = await rig.client(ALICE)
         text = await alice.refused(INTERACTIVE, attempt(alice, "SetMessage"))
-        assert text == f"{MANAGE} needs an authentication, which this call does not allow"
+        assert text == f"{MANAGE} needs an authentication, which this call does not allow: {REMEDY}"
         await unchanged(rig)
         await attempt(alice, "SetMessage", interactive=True)
         assert polkit.asked == [(ALICE, MANAGE, False), (ALICE, MANAGE, True)]
         assert (rig.table.rule(5).message, rig.service.refused) == ("x", 1)
         polkit.script = always(CHALLENGE)  # nobody there to ask
         text = await alice.refused(INTERACTIVE, attempt(alice, "RemoveMessage", interactive=True))
-        assert text == f"{MANAGE} needs an authentication, which nobody could be asked for"
+        assert text == f"{MANAGE} needs an authentication, which nobody could be asked for: {REMEDY}"
 
 
 @pytest.mark.parametrize("name", ["Failed", "AccessDenied", "NoReply", "Spawn.ChildExited", "NameHasNoOwner"])
@@ -297,6 +300,38 @@ async def test_a_caller_that_vanishes(
         assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
+async def test_a_caller_that_left_is_no_trouble_of_polkit(
+    bus: PrivateBus, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(bus, directory) as rig:
+        asked, gone = asyncio.Event(), asyncio.Event()
+        trouble = CallError(f"{DBUS_ERROR}NameHasNoOwner", "Could not get UID of name ':1.7': no such name")
+
+        async def script(_uid: int, _action: str, _interactive: bool) -> CallError:
+            asked.set()
+            await gone.wait()
+            return trouble
+
+        polkit = await rig.polkit(script)
+        alice, root = await rig.client(ALICE), await rig.client()
+        call = asyncio.ensure_future(attempt(alice, "SetMessage"))
+        await asked.wait()
+        await alice.close()
+        has_owner = Message(*BUS, "NameHasOwner", signature="s", body=[alice.bus.unique_name])
+        while await root.send(has_owner) != [False]:
+            has_owner.serial = 0
+        gone.set()
+        with pytest.raises((OSError, EOFError)):
+            await call
+        await unchanged(rig)
+        assert rig.service.refused == 0
+        assert [r for r in caplog.records if "polkit cannot say" in r.getMessage()] == []
+        polkit.script = always(trouble)  # of a caller that is there
+        bob = await rig.client(BOB)
+        await bob.refused(DENIED, attempt(bob, "SetMessage"))
+        assert [r for r in caplog.records if "polkit cannot say" in r.getMessage()]
+
+
 async def test_refusals_are_summed_up(
     bus: PrivateBus, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -310,3 +345,13 @@ async def test_refusals_are_summed_up(
     first, rest = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert first.startswith(f"Refused a call: SetMessage by UID {ALICE} (PID ")
     assert rest == f"Refused 48 more calls: 39 by UID {ALICE}, 9 by UID {BOB}"
+
+
+async def test_a_single_refusal_is_summed_up(
+    bus: PrivateBus, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(bus, directory) as rig:
+        alice = await rig.client(ALICE)
+        for _ in range(2):
+            await alice.refused(DENIED, attempt(alice, "SetMessage"))
+    assert caplog.records[-1].getMessage() == f"Refused 1 more call: 1 by UID {ALICE}"

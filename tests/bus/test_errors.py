@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a caller gets who asks for what there is not, or in the wrong way."""
 
+import asyncio
 import errno
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dbus_next.constants import MessageFlag
+from dbus_next.constants import MessageFlag, MessageType
 from dbus_next.message import Message
 from dbus_next.signature import Variant
 
+from execwatchd.bus.authority import Authority
 from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE
+from execwatchd.bus.wire import Header
 from execwatchd.shared.counters import Counters
 from execwatchd.shared.rules import BUILT_IN
 from tests.bus.harness import ALICE, DBUS_ERROR, OWN_ERROR, CallError, PrivateBus, serving
@@ -129,11 +133,15 @@ OBJECT_CASES = [
     ("/org", INTERFACE, "ListMessages", "UnknownInterface"),
     ("/", PROPERTIES_INTERFACE, "GetAll", "UnknownInterface"),
     ("/org/execwatch1/1", INTERFACE, "ListMessages", "UnknownObject"),
-    ("/nope", PEER, "Ping", "UnknownObject"),
-    (PATH, "org.example.Nope", "Nope", "AccessDenied"),
-    (PATH, INTERFACE, "Nope", "AccessDenied"),
-    (PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "AccessDenied"),
-    (PATH, None, "ListMessages", "AccessDenied"),
+    ("/nope", PEER, "Nope", "UnknownMethod"),
+    ("/nope", None, "Nope", "UnknownObject"),
+    ("/nope", "org.example.Nope", "Nope", "UnknownObject"),
+    (PATH, "org.example.Nope", "Nope", "UnknownInterface"),
+    (PATH, INTERFACE, "Nope", "UnknownMethod"),
+    (PATH, INTERFACE, "Version", "UnknownMethod"),  # Qt's tools try a property after this error only
+    (PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", "UnknownInterface"),
+    (PATH, None, "Nope", "UnknownMethod"),
+    ("/", None, "ListMessages", "UnknownMethod"),
 ]
 
 
@@ -141,11 +149,69 @@ OBJECT_CASES = [
 async def test_objects_and_interfaces(
     bus: PrivateBus, directory: Path, path: str, interface: str | None, member: str, name: str
 ) -> None:
-    """The last four never reach the service: the bus policy denies what it does not name."""
     async with serving(bus, directory) as rig:
-        root = await rig.client()
-        await root.refused(f"{DBUS_ERROR}{name}", root.send(Message(NAME, path, interface, member)))  # type: ignore[arg-type]
+        alice = await rig.client(ALICE)
+        text = await alice.refused(
+            f"{DBUS_ERROR}{name}",
+            alice.send(Message(NAME, path, interface, member)),  # type: ignore[arg-type]
+        )
+        assert repr(member) in text or repr(interface) in text or repr(path) in text
         assert rig.service.refused == 0
+
+
+async def test_what_an_unknown_name_is_told(bus: PrivateBus, directory: Path) -> None:
+    async with serving(bus, directory) as rig:
+        alice = await rig.client(ALICE)
+        for path, interface, text in (
+            (PATH, INTERFACE, f"the interface {INTERFACE} has no method 'SetMesage'"),
+            (PATH, None, f"the object '{PATH}' has no method 'SetMesage'"),
+            (PATH, "a.b", f"the object '{PATH}' has no interface 'a.b'"),
+            ("/x", INTERFACE, f"there is no object '/x': the object is {PATH}"),
+        ):
+            message = Message(NAME, path, interface, "SetMesage", signature="us", body=[1, "x"])  # type: ignore[arg-type]
+            with pytest.raises(CallError) as error:
+                await alice.send(message)
+            assert error.value.text == text
+
+
+async def test_a_call_without_an_interface(bus: PrivateBus, directory: Path) -> None:
+    async with serving(bus, directory) as rig:
+        root, alice = await rig.client(), await rig.client(ALICE)
+        bare = Message(NAME, PATH, None, "SetMessage", signature="us", body=[5, "x"])  # type: ignore[arg-type]
+        await alice.refused(f"{DBUS_ERROR}AccessDenied", alice.send(bare))
+        bare.serial = 0
+        assert await root.send(bare) == []
+        assert rig.table.rule(5).message == "x"
+        get = Message(NAME, PATH, None, "Get", signature="ss", body=[INTERFACE, "MaxMessageLength"])  # type: ignore[arg-type]
+        (value,) = await alice.send(get)
+        assert value.value == 63
+
+
+@pytest.mark.parametrize("path", ["/", "/org", PATH, "/nope", "/org/execwatch1/1"])
+async def test_every_path_answers_a_ping(bus: PrivateBus, directory: Path, path: str) -> None:
+    async with serving(bus, directory) as rig:
+        alice = await rig.client(ALICE)
+        for interface in (PEER, None):
+            assert await alice.send(Message(NAME, path, interface, "Ping")) == []  # type: ignore[arg-type]
+        (machine,) = await alice.send(Message(NAME, path, PEER, "GetMachineId"))
+        assert len(machine) == 32
+        ping = Message(NAME, path, PEER, "Ping", signature="s", body=["x"])
+        await alice.refused(INVALID_ARGS, alice.send(ping))
+
+
+@pytest.mark.parametrize(
+    ("interface", "name"),
+    [(None, "UnknownMethod"), (INTERFACE, "UnknownMethod"), ("a.b", "UnknownInterface")],
+)
+async def test_a_large_call_of_what_there_is_not(
+    bus: PrivateBus, directory: Path, interface: str | None, name: str
+) -> None:
+    async with serving(bus, directory) as rig:
+        alice = await rig.client(ALICE)
+        for signature, body in (("av", [[Variant("s", "x" * 1000)] * 5000]), ("ay", [bytes(5_000_000)])):
+            message = Message(NAME, PATH, interface, "Nope", signature=signature, body=body)  # type: ignore[arg-type]
+            await alice.refused(f"{DBUS_ERROR}{name}", alice.send(message))
+        assert await alice.call("GetMessage", "u", ALICE) == "Hello World"
 
 
 async def test_a_full_table(bus: PrivateBus, directory: Path) -> None:
@@ -220,6 +286,45 @@ async def test_a_call_that_wants_no_reply(bus: PrivateBus, directory: Path) -> N
         assert rig.table.rule(5).message == "x"
 
 
+async def test_a_caller_that_neither_waits_nor_stays(
+    bus: PrivateBus, directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The bus can't say any more who it was; changes take no effect, and the log has it once."""
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    gone = asyncio.Event()
+    really = Authority._credentials
+
+    async def when_gone(authority: Authority, name: str) -> tuple[int, int | None]:
+        asked.put_nowait(name)
+        await gone.wait()
+        return await really(authority, name)
+
+    async with serving(bus, directory) as rig:
+        monkeypatch.setattr(Authority, "_credentials", when_gone)
+        roots = [await rig.client() for _ in range(5)]
+        for member, signature, body in (
+            ("GetMessage", "u", [5]),
+            ("SetMessage", "us", [5, "x"]),
+            ("SetAction", "us", [5, "ignore"]),
+            ("SetMessage", "us", [6, "x"]),
+            ("RemoveMessage", "u", [5]),
+        ):
+            root = roots.pop()
+            message = Message(NAME, PATH, INTERFACE, member, signature=signature, body=body)
+            message.flags = MessageFlag.NO_REPLY_EXPECTED
+            await root.bus.send(message)
+            await asked.get()
+            await root.close()
+        gone.set()
+        await rig.settle()
+        assert (rig.kernel.content, rig.table.rules(), rig.service.refused) == ({}, {}, 0)
+    (line,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert line == (
+        "SetMessage took no effect, since its caller left the bus at once and so couldn't be authorised;"
+        " callers must wait for the reply, see org.execwatch1(5)"
+    )
+
+
 async def test_a_header_that_is_too_large_is_dropped(bus: PrivateBus, directory: Path) -> None:
     async with serving(bus, directory) as rig:
         root = await rig.client()
@@ -229,12 +334,26 @@ async def test_a_header_that_is_too_large_is_dropped(bus: PrivateBus, directory:
         assert await root.call("GetMessage", "u", 1) == "Hello World"
 
 
-async def test_what_is_no_call_is_ignored(bus: PrivateBus, directory: Path) -> None:
+async def test_only_calls_reach_the_service(
+    bus: PrivateBus, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[int] = []
+    really = Header.message
+
+    def noted(header: Header, fields: bytes) -> Message | None:
+        kinds.append(header.raw[1])
+        return really(header, fields)
+
     async with serving(bus, directory) as rig:
         root = await rig.client()
+        monkeypatch.setattr(Header, "message", noted)
         signal = Message.new_signal(PATH, INTERFACE, "MessageChanged", "u", [1])
         signal.destination = NAME
-        await root.bus.send(signal)  # the policy stops it
-        with pytest.raises(CallError):
-            await root.call("Nope")
+        await root.bus.send(signal)
+        signal.serial = 1000
+        unknown = bytearray(signal._marshall())
+        unknown[1] = 9
+        root.bus._sock.send(unknown)
         assert await root.call("GetMessage", "u", 1) == "Hello World"
+        own = {MessageType.METHOD_CALL.value, MessageType.METHOD_RETURN.value}  # the return is of the bus
+        assert set(kinds) == own

@@ -4,6 +4,7 @@
 import asyncio
 import logging
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -222,6 +223,23 @@ async def test_busctl(bus: PrivateBus, directory: Path) -> None:
             assert line in {" ".join(member.split()) for member in members.splitlines()}
         assert "/org/execwatch1" in await busctl("tree", NAME)
         assert rig.kernel.fallback.message == "Hello"
+
+
+QDBUS = shutil.which("qdbus-qt6") or "/usr/lib/qt6/bin/qdbus"
+
+
+async def test_qts_tool_reads_properties(bus: PrivateBus, directory: Path) -> None:
+    """It calls a method of that name first, and reads the property only after UnknownMethod."""
+    async with serving(bus, directory) as rig:
+        for name, shown in (("MaxMessageLength", "63"), ("Attached", "\n".join(rig.status.attached))):
+            member = f"{INTERFACE}.{name}"
+            qdbus = await asyncio.create_subprocess_exec(
+                *("setpriv", f"--reuid={ALICE}", "--clear-groups"),
+                *(QDBUS, "--bus", bus.address, NAME, PATH, member),
+                stdout=asyncio.subprocess.PIPE,
+            )
+            out, _ = await qdbus.communicate()
+            assert (qdbus.returncode, out.decode()) == (0, f"{shown}\n")
 
 
 async def test_what_is_not_in_effect_is_shown_to_everybody_and_announced(

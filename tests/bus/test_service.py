@@ -85,7 +85,23 @@ async def test_the_units_user_may_own_the_name(directory: Path) -> None:
         bus.stop()
 
 
-async def test_a_bus_whose_policy_is_not_ours(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def attempts(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Returns when the service has tried so often to get on the bus."""
+    opened = []
+    really = Connection.open
+
+    async def open_counted(address: str, signatures: frozenset[str]) -> Connection:
+        opened.append(address)
+        return await really(address, signatures)
+
+    monkeypatch.setattr(Connection, "open", open_counted)
+    await until(lambda: len(opened) > count)
+
+
+@pytest.mark.usefixtures("no_delay")
+async def test_a_bus_whose_policy_is_not_ours(
+    directory: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     policy = directory / "policy.conf"
     policy.write_text("<busconfig/>")
     bus = PrivateBus(directory, policy)
@@ -93,8 +109,17 @@ async def test_a_bus_whose_policy_is_not_ours(directory: Path, caplog: pytest.Lo
     try:
         without_name = service(bus.address)
         assert not await without_name.start()
-        assert "the bus does not give us the name org.execwatch1" in caplog.text
-        await without_name.stop()
+        text = (
+            "the bus does not give us the name org.execwatch1: its policy forbids it; is org.execwatch1.conf"
+        )
+        assert text in caplog.text
+        async with running(without_name):
+            await attempts(monkeypatch, 5)
+        lines = [r.getMessage() for r in caplog.records if text in r.getMessage()]
+        assert [line.partition(":")[0] for line in lines] == [
+            "Not on D-Bus, messages cannot be changed at run time",
+            "Still not on D-Bus",
+        ]
     finally:
         bus.stop()
 
@@ -186,6 +211,30 @@ async def test_a_name_taken_while_we_were_away(bus: PrivateBus, directory: Path)
             assert not away.connected
             await rig.service._disconnect()
             await until(lambda: away.connected)
+
+
+@pytest.mark.usefixtures("no_delay")
+async def test_an_error_while_coming_back_is_not_the_last_attempt(
+    bus: PrivateBus, directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(bus, directory) as rig, running(rig.service):
+        really, failures = Connection.open, [RuntimeError("a"), RuntimeError("a"), MemoryError("b")]
+
+        async def open_sometimes(address: str, signatures: frozenset[str]) -> Connection:
+            if failures:
+                raise failures.pop(0)
+            return await really(address, signatures)
+
+        monkeypatch.setattr(Connection, "open", open_sometimes)
+        bus.stop()
+        await until(lambda: not rig.service.connected)
+        bus.start()
+        await until(lambda: rig.service.connected)
+        root = await rig.client()
+        assert await root.call("GetMessage", "u", 5) == "Hello World"
+    logged = [repr(r.exc_info[1]) for r in caplog.records if r.exc_info]
+    assert logged == ["RuntimeError('a')", "MemoryError('b')"]
+    assert failures == []
 
 
 @contextlib.asynccontextmanager

@@ -26,7 +26,7 @@ class FakeSource:
     """
 
     def __init__(self, *, since: int = 1, room: int = 4096) -> None:
-        self.memory = bytearray(layout.LEDGER_SIZE + room)
+        self.memory = bytearray(layout.LEDGER_SIZE + room + layout.LEDGER_SHOWN.size)
         Ledger(self.memory).initialise("digest", Page(since=since, settled=1))
         self.ledger: Ledger
         self.step: Callable[[], None] = lambda: None
@@ -148,13 +148,16 @@ class FakeSources:
         self.ring_size = 4 << 20
         self.settled = 0
         self.attached = ["task_rename", "sched_process_exec"]
-        self.unended_count = self.missed_count = 0
+        self.unended_count = self.missed_count = self.unread_count = 0
 
     def unended(self) -> int:
         return self.unended_count
 
     def missed(self) -> int:
         return self.missed_count
+
+    def unread(self) -> int:
+        return self.unread_count
 
     def counters(self) -> Counters:
         each = [one.counters() for one in (*self.former, self.current)]

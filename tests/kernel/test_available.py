@@ -17,23 +17,11 @@ from execwatchd.kernel.takeover import Generations
 from execwatchd.shared.errors import Failure
 from execwatchd.shared.rules import Action
 from tests.fakes.rules import rule
+from tests.kernel.watch import NoStore
 
 PLAIN = Options(MIB)
 EVERYTHING = Options(MIB, failures=True, cwd=True, ancestors=8, interactive=True, exits=True)
 LACKING = {"task_struct.no_such_member": "u32"}
-
-
-class Manager:
-    """A descriptor store that keeps nothing: what a start has is handed over by the test."""
-
-    def put(self, name: str, fd: int) -> None:
-        pass
-
-    def remove(self, name: str) -> None:
-        pass
-
-    def barrier(self) -> Callable[[], bool]:
-        return lambda: True
 
 
 @pytest.fixture
@@ -93,7 +81,7 @@ def started() -> Iterator[Callable[[dict[str, int]], Generations]]:
     all_of_them: list[Generations] = []
 
     def start(stored: dict[str, int]) -> Generations:
-        generations = Generations(Manager())
+        generations = Generations(NoStore())
         all_of_them.append(generations)
         generations.start(stored, c_source.directory(), replace(PLAIN, failures=True, cwd=True), _fill)
         return generations
@@ -101,7 +89,7 @@ def started() -> Iterator[Callable[[dict[str, int]], Generations]]:
     yield start
     last = all_of_them[-1]
     last.detach()
-    last.current.discard(Manager())
+    last.current.discard(NoStore())
 
 
 def _fill(new: Generation) -> None:
@@ -158,5 +146,5 @@ def test_without_options_a_program_that_does_not_load_ends_the_start(monkeypatch
     monkeypatch.setattr(Generation, "load", refuse)
     for options in (PLAIN, replace(PLAIN, failures=True), replace(PLAIN, cwd=True)):
         with pytest.raises(Failure, match="not permitted"):
-            Generations(Manager()).start({}, c_source.directory(), options, _fill)
+            Generations(NoStore()).start({}, c_source.directory(), options, _fill)
     assert tried == [PLAIN, PLAIN, replace(PLAIN, cwd=True), PLAIN]

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from execwatchd.kernel import layout
-from execwatchd.kernel.generation import Generation
+from execwatchd.kernel.comeback import Stored
 from execwatchd.kernel.libbpf import Map, Pointer
 from execwatchd.kernel.takeover import Generations
 from execwatchd.stream.decode import Decoder, Record
@@ -49,7 +49,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.stdout.close()
 
 
-def records(generation: Generation) -> list[Record]:
+def records(generation: Stored) -> list[Record]:
     """What its ring has; read once."""
     found: list[bytes] = []
 

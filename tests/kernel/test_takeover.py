@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from execwatchd.kernel import c_source, generation, layout
+from execwatchd.kernel import c_source, descriptors, layout
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.libbpf import program_info
 from execwatchd.kernel.options import Options
@@ -41,6 +41,10 @@ class Manager:
         if name in self.kept:
             os.close(self.kept.pop(name))
 
+    def has_room(self) -> Callable[[], bool | None]:
+        refused = len(self.kept) >= self.room
+        return lambda: None if self.busy else not refused
+
     def barrier(self) -> Callable[[], bool]:
         return lambda: not self.busy
 
@@ -70,8 +74,7 @@ def start(manager: Manager, options: Options = DEFAULT) -> Generations:
 def die(generations: Generations) -> None:
     """As a kill does: every descriptor of the process is closed, the manager's stay."""
     for one in [*generations.former, generations.current]:
-        one.ledger.close()
-        one._positions.release()
+        one.close()
         for fd in one.fds.values():
             os.close(fd)
 
@@ -203,11 +206,11 @@ def test_a_busy_service_manager_keeps_the_old_one_attached(manager: Manager) -> 
     manager.busy = True
     second = start(manager, OTHER)
     (old,) = second.former
-    time.sleep(2 * generation._GRACE)
+    time.sleep(2 * descriptors._GRACE)
     assert not old.is_final()
     manager.busy = False
     assert not old.is_final()  # what ran on another CPU may have a record to write
-    time.sleep(2 * generation._GRACE)
+    time.sleep(2 * descriptors._GRACE)
     assert old.is_final()
     die(second)
 

@@ -44,6 +44,9 @@ class NoStore:
 
     def remove(self, name: str) -> None: ...
 
+    def has_room(self) -> Callable[[], bool | None]:
+        return lambda: True
+
     def barrier(self) -> Callable[[], bool]:
         return lambda: True
 

@@ -23,6 +23,7 @@ BOUNDARIES = {
     "pydantic_core": {"execwatchd/policy/validate.py"},
     "re2": {"execwatchd/redaction/search.py"},
     "systemd": {"execwatchd/service_manager.py", "execwatchd/ctl/journal/reader.py"},
+    "wcwidth": {"execwatchd/ctl/view/terminal.py"},
 }
 
 

@@ -46,8 +46,8 @@ class Release:
 
 # README.md has each; a test compares.
 RELEASES = (
-    Release("bookworm", "deb12", "252", "0.26", "3.11", frozenset({"dbus-next"})),
-    Release("trixie", "deb13", "257", "0.31", "3.13", frozenset({"dbus-next", "pydantic"})),
+    Release("bookworm", "deb12", "252", "0.26", "3.11", frozenset({"dbus-next", "wcwidth"})),
+    Release("trixie", "deb13", "257", "0.31", "3.13", frozenset({"dbus-next", "pydantic", "wcwidth"})),
 )
 
 
@@ -55,7 +55,7 @@ def dependencies() -> list[str]:
     """All that a package may depend on or recommend; the first of alternatives."""
     deb = tomllib.loads((REPOSITORY / "packaging/package.toml").read_text())["overrides"]["deb"]
     named = [re.split(r"[ |]", text)[0] for text in (*deb["depends"], *deb["recommends"])]
-    return [*named, "python3-pydantic", "python3-dbus-next"]
+    return [*named, "python3-pydantic", "python3-dbus-next", "python3-wcwidth"]
 
 
 def root(release: Release) -> Path:

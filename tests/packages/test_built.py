@@ -137,6 +137,8 @@ def test_what_is_carried_is_what_the_release_does_not_have(built: Built, layers:
         assert (f"python3-{library} (" in depends) == (library in built.release.has)
     assert bool(carried) == ("python3 (<<" in depends)
     assert tool(built, layers, f"dpkg-deb --field {built.deb()} Recommends") == "polkitd\n"
+    suggests = tool(built, layers, f"dpkg-deb --field {built.deb()} Suggests")
+    assert suggests == "stunnel4, systemd-journal-remote\n"
 
 
 def test_compiled_libraries_find_the_symbols_that_they_need(built: Built, layers: Path) -> None:
@@ -187,12 +189,18 @@ def test_the_deb_has_one_conffile(built: Built, layers: Path) -> None:
 def test_the_rpm_says_what_it_needs(built: Built, layers: Path) -> None:
     script = f"""
 rpm --checksig --nosignature {built.rpm()} >&2
-rpm --query --package --requires --recommends {built.rpm()}
+rpm --query --package --requires --recommends --suggests {built.rpm()}
 echo --
 rpm --query --package --configfiles {built.rpm()}
 """
     needs, configuration = tool(built, layers, script).split("--\n")
-    assert {"dbus", "python3-bcc", "python3-systemd", "libbpf >= 1", "systemd >= 252", "polkit"} <= set(
-        needs.splitlines()
-    )
+    assert {
+        "dbus",
+        "python3-bcc",
+        "python3-systemd",
+        "libbpf >= 1",
+        "systemd >= 252",
+        "polkit",
+        "stunnel",
+    } <= set(needs.splitlines())
     assert configuration.split() == ["/etc/execwatchd/execwatchd.toml"]

@@ -325,6 +325,14 @@ def _limit_descriptors(box: Box, soft: str) -> None:
     box.shell(f"setpriv --reuid=execwatchd --regid=execwatchd --clear-groups {prlimit}")
 
 
+def _wait_for_line(box: Box, text: str) -> None:
+    """Until the daemon's log has a line with this text."""
+    wait_until(
+        lambda: any(text in str(entry["MESSAGE"]) for entry in box.journal("-u", "execwatchd", "-p", "info")),
+        text,
+    )
+
+
 def test_without_a_free_descriptor_nothing_ends(boot: Boot, storm: Storm) -> None:
     """Neither the housekeeping nor a reload that systemd can't be told of; the watchdog is fed again."""
     drop_in = "$R/etc/systemd/system/execwatchd.service.d"
@@ -338,13 +346,10 @@ def test_without_a_free_descriptor_nothing_ends(boot: Boot, storm: Storm) -> Non
     _limit_descriptors(box, str(_descriptors(pid)))
     os.kill(pid, signal.SIGHUP)
     storm.run("starved", 100)
-    failed = ("-u", "execwatchd", "--grep=failed, and is tried again")
-    wait_until(lambda: len(box.journal(*failed)) > 0, "the housekeeping fails")
+    _wait_for_line(box, "failed, and is tried again")
     _limit_descriptors(box, "1000")
-    works = ("-u", "execwatchd", "--grep=works again")
-    wait_until(lambda: len(box.journal(*works)) > 0, "it works again")
-    reloaded = ("-u", "execwatchd", "--grep=configuration (not )?reloaded")
-    wait_until(lambda: len(box.journal(*reloaded)) > 0, "the reload is not forgotten")
+    _wait_for_line(box, "works again")
+    _wait_for_line(box, "reloaded")  # or why it wasn't: it is not forgotten
     storm.run("after", 100)
     assert at_rest(box)["Lost"] == 0
     for tag in ("before", "starved", "after"):

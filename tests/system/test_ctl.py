@@ -74,6 +74,26 @@ def test_a_message_is_set_by_name_and_stands_in_the_log(daemon: Box) -> None:
     assert (again.returncode, again.stderr.count("\n")) == (1, 1)
 
 
+def test_a_sudoer_is_told_how(daemon: Box) -> None:
+    name, uid = "helper", 4750
+    daemon.shell(f"useradd -M -u {uid} {name}; echo '{name} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/{name}")
+    for method, *arguments in (("SetMessage", "us", "5", "x"), ("ListMessages",)):
+        refused = daemon.call(method, *arguments, uid=uid, check=False)
+        assert refused.returncode == 1
+        remedy = "run it with sudo, or use execwatchctl, which asks for the password\n"
+        assert refused.stderr.endswith(remedy)
+    refused = ctl(daemon, "set", "5", "x", uid=uid)  # no terminal is here
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "execwatchctl: it needs a password, and there was nobody to ask (use sudo or a terminal)\n",
+    )
+    mistyped = daemon.call("SetMesage", "us", "5", "x", uid=uid, check=False)
+    assert "has no method 'SetMesage'" in mistyped.stderr
+    daemon.run("sudo", "execwatchctl", "set", "5", "x", uid=uid)
+    assert daemon.call("GetMessage", "u", "5").stdout == 's "x"\n'
+    assert ctl(daemon, "unset", "5").returncode == 0
+
+
 def test_who_is_ignored_is_not_in_the_log(daemon: Box) -> None:
     assert ctl(daemon, "action", "5601", "ignore").returncode == 0
     daemon.run("true", "unseen", uid=5601)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The drop-ins that are not enabled by default, enabled as their comments say."""
 
+import pytest
+
 from execwatchd.shared.message_ids import MessageId
 from tests.system.harness import Boot, Box, wait_until
 
@@ -58,3 +60,24 @@ def test_a_namespace_keeps_the_hosts_journal_free(boot: Boot) -> None:
     found = wait_until(lambda: host.journal("--namespace=execwatchd", match), "the exec in the namespace")
     assert len(found) == 1
     assert host.journal(match) == []
+
+
+@pytest.mark.parametrize("drop_in", ["failures", "namespace", "unit-view"])
+def test_a_reload_with_a_drop_in(boot: Boot, drop_in: str) -> None:
+    """What checks the configuration and what sends the signal run as the daemon does."""
+    host = boot()
+    host.enable_drop_in(drop_in)
+    start(host)
+    config = "/etc/execwatchd/execwatchd.toml"
+    host.shell(f"""echo 'default_message = "Reloaded"' >{config}""")
+    host.systemctl("reload", UNIT)
+    assert host.call("GetMessage", "u", "4711").stdout == 's "Reloaded"\n'
+    host.shell(f"echo 'cwd = 5' >{config}")
+    assert host.systemctl("reload", UNIT, check=False).returncode == 1
+    (line,) = [
+        str(entry["MESSAGE"])
+        for entry in host.journal("--namespace=*", "-u", UNIT)
+        if f"{config}: " in str(entry["MESSAGE"])
+    ]
+    assert line.startswith(f"execwatchd: {config}: cwd: ")
+    assert host.call("GetMessage", "u", "4711").stdout == 's "Reloaded"\n'

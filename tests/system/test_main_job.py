@@ -5,6 +5,8 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -215,6 +217,31 @@ def test_a_reload_takes_up_the_file_and_refuses_a_bad_one(daemon: Box) -> None:
     daemon.shell(f"mv {config}.kept {config}")
     daemon.systemctl("reload", UNIT)
     assert daemon.run("execwatchctl", "status", "--interval", "0").returncode == 0
+
+
+def test_a_reload_lasts_until_a_slow_daemon_has_done_it(daemon: Box) -> None:
+    """Also where the daemon hears of it only when all commands of the reload have ended."""
+    config, pid = "/etc/execwatchd/execwatchd.toml", daemon.main_pid(UNIT)
+    daemon.shell(f"cp {config} {config}.kept; printf '[messages]\\n14 = \"slow\"\\n' >{config}")
+    with ThreadPoolExecutor() as pool:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            reload = pool.submit(daemon.systemctl, "reload", UNIT)
+            wait_until(lambda: is_pending(pid, signal.SIGHUP), "the signal")
+            wait_until(lambda: daemon.show(UNIT, "ControlPID") == "0", "the end of the commands")
+            assert daemon.show(UNIT, "ActiveState") == "reloading"
+            assert not reload.done()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        reload.result()
+    assert daemon.call("GetMessage", "u", "14").stdout == 's "slow"\n'
+    daemon.shell(f"mv {config}.kept {config}")
+    daemon.systemctl("reload", UNIT)
+
+
+def is_pending(pid: int, number: int) -> bool:
+    (mask,) = re.findall(r"^ShdPnd:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask, 16) & 1 << (number - 1))
 
 
 def test_reloads_one_after_the_other_and_a_stop_in_the_middle_of_one(daemon: Box) -> None:

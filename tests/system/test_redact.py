@@ -50,9 +50,9 @@ def exported(box: Box) -> str:
     return box.run("journalctl", "-o", "export", "--all", "--no-pager").stdout
 
 
-def configure(box: Box, text: str) -> None:
+def configure(box: Box, text: str, status: int = 0) -> None:
     box.shell(f'mkdir -p $(dirname {CONFIG}); printf "%s" "$1" >{CONFIG}', text)
-    box.systemctl("reload", UNIT)
+    assert box.systemctl("reload", UNIT, check=False).returncode == status
 
 
 def recorded(box: Box, *command: str) -> Entry:
@@ -95,10 +95,12 @@ def test_a_reload_takes_effect_at_once(watching: Box) -> None:
 
 def test_a_bad_pattern_is_rejected_and_the_old_ones_stay(watching: Box) -> None:
     configure(watching, "redact = ['default', '^--pin=(.*)']")
-    configure(watching, "redact = ['default', 'ok', '(?<!x)y']")
+    configure(watching, "redact = ['default', 'ok', '(?<!x)y']", status=1)
+    problem = f"{CONFIG}: redact.2: the pattern '(?<!x)y': invalid perl operator: (?<!"
+    assert f"execwatchd: {problem}" in [one["MESSAGE"] for one in watching.journal("-u", UNIT)]
+    watching.systemctl("kill", "--kill-whom=main", "--signal=HUP", UNIT)
     rejected = f"MESSAGE_ID={MessageId.CONFIG_REJECTED.value}"
     (entry,) = wait_until(lambda: watching.journal("-u", UNIT, rejected), "the rejection")
-    problem = f"{CONFIG}: redact.2: the pattern '(?<!x)y': invalid perl operator: (?<!"
     assert entry["EXECWATCH_REASON"] == problem
     checked = watching.run("execwatchd", "--check-config", check=False)
     assert checked.returncode == 78

@@ -12,8 +12,19 @@ from hypothesis import strategies as st
 from execwatchd.ctl.ports import Entry, Source
 from execwatchd.ctl.view.terminal import width
 from execwatchd.shared import quoting
+from execwatchd.shared.errors import Failure
 from execwatchd.shared.message_ids import MessageId
-from tests.fakes.ctl import BOOT, EPOCH, FakeJournal, Rig, end_entry, entry, exec_entry, failed_entry
+from tests.fakes.ctl import (
+    BOOT,
+    EPOCH,
+    FakeJournal,
+    FakeManager,
+    Rig,
+    end_entry,
+    entry,
+    exec_entry,
+    failed_entry,
+)
 
 NASTY = b"\x1b[2J\n\xff\xe2\x80\xae"
 
@@ -388,3 +399,75 @@ def test_what_is_no_length_of_time(text: str) -> None:
 
 def test_a_tree_needs_all() -> None:
     assert rig().run("log", "--tree", "--slow", "1s") == 2
+
+
+FAILURES_OFF = (
+    "execwatchctl: no failed execution is recorded:"
+    " failures is off (set failures = true in execwatchd.toml)\n"
+)
+EXITS_OFF = (
+    "execwatchctl: no end of a process is recorded: exits is off (set exits = true in execwatchd.toml)\n"
+)
+END = end_entry(7, "7-1-1", ran=50)
+
+
+@pytest.mark.parametrize(
+    ("entries", "arguments", "printed"),
+    [
+        ((LS,), ("--failed",), FAILURES_OFF + EXITS_OFF),
+        ((), ("--failed",), FAILURES_OFF + EXITS_OFF),
+        ((LS, LOST), ("--failed",), FAILURES_OFF + EXITS_OFF),  # a loss is shown, and is no answer
+        ((LS, END), ("--failed",), FAILURES_OFF),
+        ((LS, MISSING), ("--failed",), ""),
+        ((LS, MISSING), ("--failed", "--user", "77"), EXITS_OFF),
+        ((LS,), ("--slow", "10s"), EXITS_OFF),
+        ((LS,), ("--slow", "0s"), EXITS_OFF),
+        ((LS, END), ("--slow", "10s"), ""),
+        ((LS,), ("--user", "77"), ""),
+        ((), (), ""),
+    ],
+)
+def test_which_option_is_off(
+    entries: tuple[Entry, ...],
+    arguments: tuple[str, ...],
+    printed: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert rig(*entries).run("log", *arguments) == 0
+    assert capsys.readouterr().err == printed
+
+
+def test_an_option_that_is_on_is_not_called_off(capsys: pytest.CaptureFixture[str]) -> None:
+    hooks = {"Attached": ["sched_process_exec", "sched_process_exit"]}
+    one = Rig(FakeManager(hooks), FakeJournal([LS]))
+    assert one.run("log", "--failed") == 0
+    assert capsys.readouterr().err == FAILURES_OFF
+    assert one.run("log", "--failed", "--directory", "/collected") == 0  # of another host
+    assert capsys.readouterr().err == FAILURES_OFF + EXITS_OFF
+    one.manager.refusal = Failure("execwatchd does not run")
+    assert one.run("log", "--slow", "1s") == 0
+    assert capsys.readouterr().err == EXITS_OFF
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("root",), "root (did you mean --user root?)"),
+        (("4711",), "4711 (did you mean --user 4711?)"),
+        (("nobody-of-this-name",), "nobody-of-this-name"
+         " (did you mean --user nobody-of-this-name or --comm nobody-of-this-name?)"),
+        (("nginx.service", "-f"), "nginx.service (did you mean --unit nginx.service?)"),
+        (("root", "x"), "root x (did you mean --user root?)"),
+        (("--nope", "root"), "--nope root (see execwatchctl --help)"),
+    ],
+)  # fmt: skip
+def test_a_word_without_its_option(
+    arguments: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rig(LS).run("log", *arguments) == 2
+    assert capsys.readouterr().err == f"execwatchctl: unrecognized arguments: {hint}\n"
+
+
+def test_other_commands_have_no_filters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rig(LS).run("status", "root") == 2
+    assert capsys.readouterr().err == "execwatchctl: unrecognized arguments: root (see execwatchctl --help)\n"

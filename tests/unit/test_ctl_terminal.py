@@ -22,6 +22,7 @@ BYTES = st.binary(max_size=60) | st.text(max_size=30).map(lambda text: text.enco
         ("x\u202etxt.exe".encode(), "x\\342\\200\\256txt.exe"),  # right-to-left override
         ("a\u200bb\u2028c".encode(), "a\\342\\200\\213b\\342\\200\\250c"),
         (b"\xc2\x9b31m", "\\302\\23331m"),  # CSI as one character
+        ("a\u3164b".encode(), "a\\343\\205\\244b"),  # drawn as nothing
     ],
 )
 def test_what_a_terminal_would_obey_is_escaped(raw: bytes, shown: str) -> None:

@@ -210,6 +210,7 @@ def test_a_failed_exec_of_what_could_not_be_read() -> None:
 
 def test_an_errno_that_has_no_name_here() -> None:
     assert entry(result=-4000)["EXECWATCH_ERRNO"] == b"Unknown error 4000"
+    assert entry(result=-(2**31))["EXECWATCH_ERRNO"] == b"Unknown error 2147483648"
 
 
 @pytest.mark.parametrize(
@@ -234,6 +235,7 @@ def test_an_errno_that_has_no_name_here() -> None:
         ({"message": "a\ufe0f b".encode()}, r"37926 501 bash a\357\270\217 b: ls -la"),
         ({"argv": "ls\0אבג\0".encode()}, "37926 501 bash Hi user 501!: ls 'אבג' # right-to-left"),
         ({"comm": "אבג".encode()}, "37926 501 אבג Hi user 501!: ls -la # right-to-left"),
+        ({"comm": b"\xd7", "argv": b"\x80\0"}, r"37926 501 \327 Hi user 501!: $'\200'"),
         ({"argv": b"", "filename": "/ש\0".encode()}, "37926 501 bash Hi user 501!: '/ש' # right-to-left"),
         (
             {"argv": "ש\0".encode(), "flags": HAS | Flag.TRUNCATED_ARGV, "argc": 3, "argv_total": 9000},

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import logging
+from typing import TYPE_CHECKING
 
 import pytest
 
 from execwatchd.policy.in_effect import InEffect
 from execwatchd.shared.errors import ConfigError, Failure
 from execwatchd.shared.message_ids import MessageId
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OPTIONS = {"failures": True, "cwd": True, "ring_size": 4096}
 RUNNING = {**OPTIONS, "failures": False}
@@ -91,3 +95,13 @@ def test_a_listener_hears_each_change_once() -> None:
     for _ in range(2):
         in_effect.accepted(OPTIONS)
     assert heard == [["running an older configuration: broken"], []]
+
+
+def test_a_store_without_room_is_a_line_until_it_has_some() -> None:
+    in_effect = InEffect()
+    heard: list[Sequence[str]] = []
+    in_effect.on_change = heard.append
+    for problem in ("no room", "no room", ""):
+        in_effect.store(problem)
+    assert heard == [["no room"], []]
+    assert in_effect.lines == []

@@ -203,3 +203,28 @@ def test_a_long_entry_that_waits_is_tried_again_after_a_pause(
 
     asyncio.run(wait())
     assert watches == [True, False]
+
+
+def test_a_socket_that_is_closed_while_it_is_waited_for_is_replaced(tmp_path: Path) -> None:
+    """A log line, say, finds that journald has ended, while a record waits for the same socket."""
+    listening = Journald(tmp_path / "socket")
+    journal = Journal(listening.path)
+    assert journal.open()
+    while journal.send(entry("x" * 1000)):
+        pass
+
+    async def wait() -> None:
+        done = asyncio.Event()
+        Writable(journal).wait(done.set)
+        await asyncio.sleep(0.01)
+        assert not done.is_set()
+        listening.close()
+        assert not journal.send(entry("refused"))
+        assert journal.fileno() == -1
+        again = Journald(tmp_path / "socket")
+        await asyncio.wait_for(done.wait(), 30)
+        assert journal.send(entry("here"))
+        again.close()
+
+    asyncio.run(wait())
+    journal.close()

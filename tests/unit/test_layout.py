@@ -168,4 +168,7 @@ def test_the_ledger(header: Header) -> None:
         layout.LEDGER_HEAD.size,
         layout.LEDGER_SIZE,
     ]
+    shown = list(ledger.Shown._fields)
+    tail = header.numbers("sizeof(struct ledger_shown)", *offsets("ledger_shown", shown))
+    assert tail == [layout.LEDGER_SHOWN.size, *places(["Q"] * len(shown))]
     assert header.numbers("offsetof(struct ledger, current) % sizeof(__u64)") == [0]

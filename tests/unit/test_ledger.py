@@ -15,7 +15,7 @@ from execwatchd.kernel import layout, ledger
 from execwatchd.kernel.ledger import Ledger, Page
 
 ROOM = 200
-SIZE = layout.LEDGER_SIZE + ROOM
+SIZE = layout.LEDGER_SIZE + ROOM + layout.LEDGER_SHOWN.size
 DIGEST = "ab" * 32
 U64 = st.integers(0, 2**64 - 1)
 PAGES = st.builds(Page, *[U64 for _ in Page._fields]).map(lambda page: page._replace(held=0))

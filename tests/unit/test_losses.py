@@ -73,7 +73,27 @@ def test_what_is_told_where_ends_are_recorded(lost: int, unended: int, text: str
     rig.losses.tell()
     first, second = (fields(datagram)["MESSAGE"].decode() for datagram in rig.journal.entries)
     assert first == text
-    assert second == "1 execs or ends were not recorded: the ring of 4096 KiB was full; raise ring_size"
+    assert second == "1 exec or end was not recorded: the ring of 4096 KiB was full; raise ring_size"
+
+
+def test_a_single_loss_of_each_kind() -> None:
+    rig = Rig()
+    books = rig.source.ledger
+    rig.sources.attached.append("sched_process_exit")
+    rig.sources.unended_count = 1
+    rig.source.lose(1)
+    rig.losses.tell()
+    rig.sources.missed_count = 1
+    rig.source.lose(1)
+    rig.losses.tell()
+    rig.sources.attached.pop()
+    books.commit(books.page._replace(malformed=1))
+    rig.losses.tell()
+    assert [fields(datagram)["MESSAGE"].decode() for datagram in rig.journal.entries] == [
+        "1 exec or end was not recorded: 1 process ended unseen, or was one too many to watch",
+        "1 exec or end was not recorded: 1 came while the program was interrupted on its CPU",
+        "1 exec was not recorded: 1 could not be read, as the log says",
+    ]
 
 
 def test_what_no_larger_ring_would_have_kept() -> None:

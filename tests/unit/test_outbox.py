@@ -69,7 +69,7 @@ def test_a_stall_while_it_says_what_it_dropped() -> None:
     journal.room = 9
     assert outbox.send(b"event")
     assert [fields(journal.entries[1000])["MESSAGE"], journal.entries[1001]] == [
-        b"1 log lines dropped while the journal stalled",
+        b"1 log line dropped while the journal stalled",
         b"event",
     ]
 

@@ -78,11 +78,14 @@ def test_message(value: str) -> None:
         ("\u2028", "the message '\\u2028' has a line separator (U+2028) at position 0"),
         ("\u2029", "the message '\\u2029' has a paragraph separator (U+2029) at position 0"),
         ("\ud800", "the message '\\ud800' has a surrogate (U+D800) at position 0"),
-        (5, "5 is not a message: it must be a string"),
+        (5, '5 is not a message: write "5"'),
+        (10**70, f"1{'0' * 70} is not a message: it must be a string"),
+        (1.5, "a float is not a message: it must be a string"),
+        (True, "a boolean is not a message: it must be a string"),
     ],
 )
 def test_bad_message(value: object, text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be|fit|has a") as error:
+    with pytest.raises(ValueError, match=r"must be|fit|has a|write") as error:
         check_message(value)
     assert str(error.value) == text
 
@@ -116,14 +119,28 @@ def test_limit(value: str, rate: int) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [*("", "default", "Off", "0/s", "-1/s", "01/s", "1.5/s", "200", "200/m", "200 /s", "200/s\n", "100001/s"),
-     *("9" * 99 + "/s", "\u0663/s", 200, True, None, ["off"])],
+    [*("", "default", "Off", "0/s", "-1/s", "01/s", "1.5/s", "0", "200000", "200/m", "200 /s", "200/s\n"),
+     *("100001/s", "9" * 99 + "/s", "\u0663/s", "\u0663", 0, -1, 100_001, 2.5, True, None, ["off"])],
 )  # fmt: skip
 def test_bad_limit(value: object) -> None:
     with pytest.raises(
         ValueError, match=r"^the limit .* does not exist: it must be 'off' or execs a second from '1/s' to"
     ):
         check_limit(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("200", "the limit '200' is not a rate: write 200/s"),
+        ("100000", "the limit '100000' is not a rate: write 100000/s"),
+        (200, 'the limit 200 is not a rate: write "200/s"'),
+    ],
+)
+def test_a_limit_without_its_unit(value: object, text: str) -> None:
+    with pytest.raises(ValueError, match=r"write") as error:
+        check_limit(value)
+    assert str(error.value) == text
 
 
 @given(ANYTHING)

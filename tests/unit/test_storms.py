@@ -152,6 +152,16 @@ def test_what_an_entry_says(rig: Rig) -> None:
     assert began["EXECWATCH_TIMESTAMP"] == b"1001000000000"
 
 
+def test_an_entry_of_a_single_exec(rig: Rig) -> None:
+    rig.maps.hold_back(5, 1, limit=1)
+    rig.look()
+    rig.tell()
+    assert [entry["MESSAGE"].decode() for entry in rig.entries()] == [
+        "UID 5: more than 1 exec a second, 1 was suppressed until now",
+        "UID 5: no more than 1 exec a second again, 1 was suppressed",
+    ]
+
+
 def test_users_have_a_storm_each(rig: Rig) -> None:
     rig.maps.hold_back(5, 3)
     rig.maps.hold_back(6, 1)

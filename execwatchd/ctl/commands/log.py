@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`execwatchctl log`: the recorded execs, as lines or as a tree."""
 
+import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from execwatchd.ctl.journal.end_lookup import complete_ends
 from execwatchd.ctl.journal.events import Event, dump, from_entry
-from execwatchd.ctl.journal.query import needs_execs, query, sender, source
+from execwatchd.ctl.journal.query import needs_execs, never_recorded, query, sender, source
 from execwatchd.ctl.ports import Journal, Query, Tools
 from execwatchd.ctl.view import event_line, tree
 from execwatchd.ctl.view.terminal import Console, printable
@@ -28,7 +29,27 @@ def run(options: Namespace, tools: Tools) -> int:
             count = _print(events, options, tools.console)
         if not count:
             require_readable(journal)
+            _name_what_is_off(options, journal, tools)
     return 0
+
+
+def _name_what_is_off(options: Namespace, journal: Journal, tools: Tools) -> None:
+    """`--failed` and `--slow` show nothing where what they need isn't recorded."""
+    absent = never_recorded(options, journal)
+    attached = _attached(tools) if absent and not options.directory else ()
+    for each in absent:
+        if each.hook not in attached:
+            remedy = f"{each.option} is off (set {each.option} = true in execwatchd.toml)"
+            print(f"execwatchctl: no {each.what} is recorded: {remedy}", file=sys.stderr)
+
+
+def _attached(tools: Tools) -> Sequence[str]:
+    """The hooks of the daemon on this host; none if it can't be asked."""
+    try:
+        with tools.manager() as manager:
+            return tuple(manager.properties()["Attached"])
+    except Failure:
+        return ()
 
 
 def require_readable(journal: Journal) -> None:
@@ -57,7 +78,7 @@ def _print(events: Iterator[Event], options: Namespace, console: Console) -> int
     count = 0
     for event in events:
         console.line(printer(event))
-        count += 1
+        count += not event.is_missing
     return count
 
 

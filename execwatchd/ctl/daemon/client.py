@@ -27,6 +27,7 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 _BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _SYSTEMD = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 _ABSENT = {f"org.freedesktop.DBus.Error.{name}" for name in ("ServiceUnknown", "NameHasNoOwner")}
+_NOBODY_ASKED = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired"
 _NO_VALUE = 2**64 - 1  # of a unit whose memory systemd doesn't account
 _SECONDS = 25.0
 _DIALOGUE_SECONDS = 300.0  # somebody may be typing a password
@@ -40,6 +41,8 @@ class BusFailure(Failure):
     def __init__(self, name: str, text: str) -> None:
         if name in _ABSENT:
             super().__init__("execwatchd does not run", "systemctl start execwatchd", EXIT_UNREACHABLE)
+        elif name == _NOBODY_ASKED:
+            super().__init__("it needs a password, and there was nobody to ask", "use sudo or a terminal")
         else:
             super().__init__(text or name)
         self.name = name

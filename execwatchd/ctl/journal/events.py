@@ -15,10 +15,10 @@ SUPPRESSED = (MessageId.STORM_STARTED, MessageId.STORM_CONTINUES, MessageId.STOR
 KINDS = {
     MessageId.EXEC.value: "exec",
     MessageId.EXEC_FAILED.value: "failed",
+    MessageId.EXITED.value: "ended",
     MessageId.EVENTS_LOST.value: "lost",
+    **dict.fromkeys((message_id.value for message_id in SUPPRESSED), "suppressed"),
 }
-KINDS[MessageId.EXITED.value] = "ended"
-KINDS |= dict.fromkeys((kind.value for kind in SUPPRESSED), "suppressed")
 NUMBERS = (
     *("LIMIT", "SUPPRESSED", "SUPPRESSED_TOTAL"),
     *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "ARGV_BYTES", "RESULT"),

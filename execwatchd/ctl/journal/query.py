@@ -6,6 +6,7 @@ import pwd
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from execwatchd.ctl.journal import times
 from execwatchd.ctl.journal.events import SUPPRESSED
@@ -22,6 +23,19 @@ _UNIT_SUFFIXES = {
 }
 _BAD_ENDS = tuple(b"EXECWATCH_EXIT_RESULT=" + result for result in (b"exit-code", b"signal", b"core-dump"))
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class OptionalKind(NamedTuple):
+    """What is recorded only with an option of execwatchd.toml, and a hook that is attached then."""
+
+    option: str
+    what: str
+    kind: MessageId
+    hook: str
+
+
+FAILURES = OptionalKind("failures", "failed execution", MessageId.EXEC_FAILED, "sys_exit_execve")
+EXITS = OptionalKind("exits", "end of a process", MessageId.EXITED, "sched_process_exit")
 
 
 def query(options: Namespace, journal: Journal) -> Query:
@@ -55,8 +69,9 @@ def everything(options: Namespace) -> tuple[Clause, ...]:
 def sender(anyone: bool, directory: str | None) -> list[Clause]:
     """Only entries that the daemon wrote. Any sender can set SYSLOG_IDENTIFIER; journald sets the others.
 
-    The daemon is execwatchd.service or, in a foreground run, a process of the user execwatchd. In another
-    host's files that user isn't looked for: its UID may be somebody else's there.
+    The daemon is execwatchd.service or, in a foreground run, a process of the user execwatchd; one of nobody,
+    where that user doesn't exist, isn't believed. In another host's files the user isn't looked for: its UID
+    may be somebody else's there.
     """
     name = b"SYSLOG_IDENTIFIER=execwatchd"
     if anyone:
@@ -88,6 +103,13 @@ def needs_execs(options: Namespace) -> bool:
     return not options.tree and (options.failed or options.slow is not None)
 
 
+def never_recorded(options: Namespace, journal: Journal) -> list[OptionalKind]:
+    """What `--failed` and `--slow` need, and the journal has of no time."""
+    wanted = [FAILURES, EXITS] if options.failed else [EXITS] if options.slow is not None else []
+    ours = sender(options.any_sender, options.directory)
+    return [each for each in wanted if journal.find([*ours, (_is(each.kind),)]) is None]
+
+
 def _missing(options: Namespace) -> Clause:
     """Missing execs are shown whatever the filter is: they might have matched."""
     missing = (MessageId.EVENTS_LOST, *SUPPRESSED)
@@ -114,9 +136,13 @@ def _filters(options: Namespace) -> list[Clause]:
     return [(*clause, *(missing[:1] if clause is wanted[0] else missing)) for clause in wanted if clause]
 
 
+def is_unit(name: str) -> bool:
+    """Whether it is the whole name of a unit."""
+    return Path(name).suffix in _UNIT_SUFFIXES
+
+
 def _unit(name: str) -> bytes:
-    complete = Path(name).suffix in _UNIT_SUFFIXES
-    return os.fsencode(name if complete else name + ".service")
+    return os.fsencode(name if is_unit(name) else name + ".service")
 
 
 def _boot(options: Namespace, journal: Journal) -> str:

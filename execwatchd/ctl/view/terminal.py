@@ -8,14 +8,13 @@ daemon has the same form.
 
 import os
 import shutil
-import unicodedata
 from dataclasses import dataclass
 from typing import TextIO
 
-from execwatchd.shared.quoting import escape
+from wcwidth import wcwidth
 
-_ZERO_WIDTH = frozenset({"Mn", "Me"})
-_JAMO = range(0x1160, 0x1200)  # vowels and finals, drawn onto the consonant before them
+from execwatchd.shared.quoting import escape, escape_invisible
+
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 _ELLIPSIS = "…"
 
@@ -24,9 +23,7 @@ def printable(value: bytes | str) -> str:
     r"""The text on one line, with control, format and undecodable characters as \ooo."""
     raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     text = raw.decode("utf-8", "surrogateescape")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else escape(c.encode("utf-8", "surrogateescape")) for c in text)
+    return escape_invisible(text)
 
 
 def word(value: bytes | str) -> str:
@@ -35,9 +32,7 @@ def word(value: bytes | str) -> str:
 
 
 def _cells(char: str) -> int:
-    if unicodedata.category(char) in _ZERO_WIDTH or ord(char) in _JAMO:
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+    return max(0, wcwidth(char))
 
 
 def width(text: str) -> int:
