@@ -59,9 +59,10 @@ def _fdinfo(pid: int, fd: str) -> str:
 
 
 class Producer:
-    """`record` into the ring, once a call of `produce`."""
+    """`record` into the ring, once a call of `produce`. The ring's descriptor is the producer's to close."""
 
     def __init__(self, ring: int, record: bytes) -> None:
+        self._ring = ring
         self._template = _bpf(_MAP_CREATE, struct.pack("=4I", _ARRAY, 4, len(record), 1))
         libbpf.Map(self._template).set(bytes(4), record)
         program = b"".join(
@@ -99,5 +100,6 @@ class Producer:
 
     def close(self) -> None:
         """Unloads it."""
+        os.close(self._ring)
         os.close(self.program)
         os.close(self._template)

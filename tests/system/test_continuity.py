@@ -343,7 +343,8 @@ def test_without_a_free_descriptor_nothing_ends(boot: Boot, storm: Storm) -> Non
     pid = box.main_pid("execwatchd")
     storm.run("before", 100)
     at_rest(box)
-    _limit_descriptors(box, str(_descriptors(pid)))
+    in_use = {int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    _limit_descriptors(box, str(min(set(range(len(in_use) + 1)) - in_use)))  # none is free below
     os.kill(pid, signal.SIGHUP)
     storm.run("starved", 100)
     _wait_for_line(box, "failed, and is tried again")

@@ -74,10 +74,9 @@ def test_a_reload_with_a_drop_in(boot: Boot, drop_in: str) -> None:
     assert host.call("GetMessage", "u", "4711").stdout == 's "Reloaded"\n'
     host.shell(f"echo 'cwd = 5' >{config}")
     assert host.systemctl("reload", UNIT, check=False).returncode == 1
-    (line,) = [
-        str(entry["MESSAGE"])
-        for entry in host.journal("--namespace=*", "-u", UNIT)
-        if f"{config}: " in str(entry["MESSAGE"])
-    ]
-    assert line.startswith(f"execwatchd: {config}: cwd: ")
+    lines = [str(entry["MESSAGE"]) for entry in host.journal("--namespace=*", "-u", UNIT)]
+    (checked,) = [line for line in lines if line.startswith(f"execwatchd: {config}: ")]
+    assert checked.startswith(f"execwatchd: {config}: cwd: ")
+    (rejected,) = [line for line in lines if line.startswith("configuration rejected")]
+    assert f"{config}: cwd: " in rejected
     assert host.call("GetMessage", "u", "4711").stdout == 's "Reloaded"\n'
