@@ -5,7 +5,7 @@ count, and what is closed.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from execwatchd.kernel import layout, members
 from execwatchd.kernel.descriptor_store import Store
@@ -28,13 +28,15 @@ def usable(store: Store, stored: Mapping[str, int]) -> list[Stored]:
     if running is not None and (fault := members.damaged({"map.running": running})):
         log.warning("%s from the file descriptor store is let go: %s", RUNNING, fault["map.running"])
         others[RUNNING], running = running, None
-    generations = []
+    generations: list[Stored] = []
     faults: dict[int, dict[str, str]] = {}
     for number, fds in by_numbers.items():
         faults[number] = members.damaged(fds)
-        others.update({f"{number}.{name}": fds.pop(name) for name in faults[number]})
+        _put_right(number, fds, faults[number], store)
         members.share(fds, running)
-        generations += _opened(number, fds, others)
+        for generation in _opened(number, fds, others):
+            generation.was_mistaken = bool(faults[number])
+            generations.append(generation)
     for name, fd in others.items():
         store.remove(name)
         os.close(fd)
@@ -44,6 +46,23 @@ def usable(store: Store, stored: Mapping[str, int]) -> list[Stored]:
     for generation in needed:
         _tell(generation, faults[generation.number], is_last=generation is needed[-1])
     return needed
+
+
+def _put_right(number: int, fds: dict[str, int], wrong: Iterable[str], store: Store) -> None:
+    """Close what is wrong, here and in the store. But if reading needs what came under the name of another
+    member, it gets its own.
+    """
+    taken = {name: fds.pop(name) for name in wrong}
+    for name in taken:
+        store.remove(f"{number}.{name}")
+    for fd in taken.values():
+        name = members.real_name(fd)
+        is_wanted = name != "map.running" and members.is_past(name) and name not in fds
+        if is_wanted and not members.damaged({name: fd}):
+            fds[name] = fd
+            store.put(f"{number}.{name}", fd)
+        else:
+            os.close(fd)
 
 
 def _opened(number: int, fds: dict[str, int], others: dict[str, int]) -> list[Stored]:
@@ -87,12 +106,18 @@ def _tell(generation: Stored, faults: Mapping[str, str], *, is_last: bool) -> No
     only: what else was there is gone on purpose.
     """
     lacking = [name for name in members.missing(generation.fds) if is_last or members.is_past(name)]
-    if lacking or isinstance(generation, Remains):
-        shown = [f"{name} ({faults[name]})" if name in faults else name for name in lacking]
+    names = [name for name in lacking if name not in faults]
+    names += [f"{name} (in its place {what})" for name, what in faults.items()]
+    has_no_layout = isinstance(generation, Remains) and not lacking
+    if names or has_no_layout:
         log.error(
             "generation %d came back from the file descriptor store without %s: %s",
             generation.number,
-            ", ".join(shown) or "a layout of its records",
-            "; ".join(members.consequences(lacking or members.READ.members)),
+            ", ".join(names) or "a layout of its records",
+            _consequence(members.READ.members if has_no_layout else lacking),
             extra=log_fields(MessageId.STORE_INCOMPLETE),
         )
+
+
+def _consequence(lacking: Iterable[str]) -> str:
+    return "; ".join(members.consequences(lacking) or [members.RUN.consequence])

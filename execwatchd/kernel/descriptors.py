@@ -23,6 +23,7 @@ class Descriptors:
     def __init__(self, number: int, fds: dict[str, int]) -> None:
         self.number = number
         self.fds = fds
+        self.was_mistaken = False  # members of it came out of the store under the names of others
         self.is_released: Callable[[], bool] = lambda: False  # after `detach`: the store has closed it too
         self._quiet_since = math.inf
         self._written = -1
@@ -45,7 +46,7 @@ class Descriptors:
 
     def is_complete(self) -> bool:
         """Whether it can go on as it is: attached, and with every map and program."""
-        return not members.missing(self.fds)
+        return not self.was_mistaken and not members.missing(self.fds)
 
     def keep(self, store: Store) -> Callable[[], bool | None]:
         """Put every descriptor into the store, what reading needs first. The store's answer, see `has_room`.

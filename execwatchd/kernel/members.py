@@ -45,7 +45,10 @@ PURPOSES = (READ, COUNT, PAIR, LIMIT, SKIP, RUN)
 # What a detached generation is still needed for.
 _PAST = frozenset(name for purpose in (READ, COUNT, PAIR, LIMIT, SKIP) for name in purpose.members)
 
-_ORDER = {name: place for place, name in enumerate(name for each in PURPOSES for name in each.members)}
+_ORDER = {
+    name: place
+    for place, name in enumerate(dict.fromkeys(name for each in PURPOSES for name in each.members))
+}
 _LINKED = RAW_TRACEPOINTS | EXIT_TRACEPOINTS | FAILURE_TRACEPOINTS
 _MAP_KINDS = {
     "config": "hash",
@@ -136,6 +139,18 @@ def damaged(fds: Mapping[str, int]) -> dict[str, str]:
     return faults
 
 
+def real_name(fd: int) -> str:
+    """What a member would be called by the kernel's name for it; empty if it is neither map nor program."""
+    try:
+        return f"map.{libbpf.map_info(fd).name}"
+    except OSError:
+        pass
+    try:
+        return f"prog.{libbpf.program_info(fd).name}"
+    except OSError:
+        return ""
+
+
 def _check_program(name: str, fd: int) -> int:
     """Its id."""
     info = libbpf.program_info(fd)
@@ -163,7 +178,7 @@ def _check_map(name: str, fd: int) -> None:
     }.get(name, (4, info.value_size))
     kind = _MAP_KINDS.get(name, info.kind)
     if (info.name, info.kind, info.key_size, info.value_size) != (name, kind, *sizes):
-        raise ValueError(str(info))
+        raise ValueError(f"the {info.kind} {info.name}, keys {info.key_size} bytes, values {info.value_size}")
     if name == "counters" and (info.value_size % 8 or info.value_size < _LEAST_COUNTERS):
         raise ValueError(f"a map of {info.value_size} bytes")
     if name == "ledger" and info.value_size <= layout.LEDGER_SIZE + layout.LEDGER_SHOWN.size:

@@ -71,13 +71,14 @@ class Remains(Descriptors):
     def counters(self) -> Counters:
         """What is in none of `forwarded`, `ignored` and `lost` in the end was in the ring or in the ledger.
 
-        Without a ledger, what the ring doesn't have any more was forwarded.
+        Without a ledger, what the ring doesn't have any more was forwarded, but for a record that the ledger
+        may have held.
         """
         counters = self._counting.total(self._found, self.is_released)
         if self._found or not self._ring:
             return counters
         waiting = self._ring.waiting()
-        read = max(0, counters.seen - counters.ignored - counters.lost - waiting)
+        read = max(0, counters.seen - counters.ignored - counters.lost - waiting - 1)
         return counters._replace(seen=max(counters.seen, waiting), forwarded=read)
 
     def _progress(self) -> int:

@@ -162,7 +162,7 @@ class Generations:
             self.current.keep_last(self._store)
             if self.store_problem:
                 log.info("the file descriptor store has kept all descriptors now")
-        else:
+        elif not self.store_problem:
             log.error("%s", _REFUSED, extra=log_fields(MessageId.STORE_FULL))
         self.store_problem = "" if has_room else _REFUSED
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from execwatchd.kernel import layout, ledger
-from execwatchd.kernel.ledger import Ledger, Page
+from execwatchd.kernel.ledger import Ledger, Page, Shown
 
 ROOM = 200
 SIZE = layout.LEDGER_SIZE + ROOM + layout.LEDGER_SHOWN.size
@@ -145,6 +145,17 @@ def test_a_kill_while_they_begin_leaves_books_without_a_count() -> None:
 def test_they_name_program_and_layout() -> None:
     read = Ledger(begun())
     assert (read.digest, read.schema, read.room) == (DIGEST, layout.SCHEMA, ROOM)
+
+
+@given(PAGES, st.binary(min_size=ROOM, max_size=ROOM), st.builds(Shown, *[U64 for _ in Shown._fields]))
+def test_what_was_shown_stands_beside_everything_else(page: Page, record: bytes, shown: Shown) -> None:
+    memory = begun(page)
+    one = Ledger(memory)
+    assert one.shown == Shown()
+    one.show(shown)
+    one.hold(record, 9)
+    read = Ledger(memory)
+    assert (read.shown, read.held(), read.page) == (shown, record, page._replace(held=ROOM, handled=9))
 
 
 @pytest.mark.parametrize("size", [0, 1, ROOM])

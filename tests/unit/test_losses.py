@@ -118,6 +118,18 @@ def test_what_no_larger_ring_would_have_kept() -> None:
     assert rig.told() == [3, 2, 7]
 
 
+def test_what_came_back_unreadable_has_a_cause_of_its_own() -> None:
+    rig = Rig()
+    for unread, lost, told in (
+        (3, 3, "3 execs were not recorded: 3 came back unreadable from the file descriptor store"),
+        (3, 2, "2 execs were not recorded: the ring of 4096 KiB was full; raise ring_size"),
+    ):
+        rig.sources.unread_count = unread
+        rig.source.lose(lost)
+        rig.losses.tell()
+        assert fields(rig.journal.entries[-1])["MESSAGE"].decode() == told
+
+
 def test_what_a_stalled_journal_refused_is_told_later_in_one() -> None:
     rig = Rig(room=0)
     rig.source.lose(3)
