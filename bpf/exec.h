@@ -30,7 +30,7 @@ static __always_inline int record_exec(struct bpf_raw_tracepoint_args *ctx, stru
   struct task_struct *task = current_task();
   struct linux_binprm *bprm = (void *)ctx->args[2];
   u32 uid = bpf_get_current_uid_gid();
-  struct rule *rule = admitted(counts, scratch, uid, task);
+  struct rule *rule = admitted(counts, scratch, uid, task, true);
 
   if (!rule)
     return 0;

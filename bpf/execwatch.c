@@ -14,6 +14,7 @@
 #include "record.h"
 #include "rules.h"
 #include "limits.h"
+#include "privilege.h"
 #include "caller.h"
 #include "admission.h"
 #include "origin.h"

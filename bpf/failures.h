@@ -111,7 +111,7 @@ int exit_execve(struct sys_exit *ctx)
   if (ctx->result >= 0 || !counts)
     return 0;
   struct failed_scratch *scratch = failed_scratch.lookup(&cpu);
-  struct rule *rule = admitted(counts, scratch, uid, task);
+  struct rule *rule = admitted(counts, scratch, uid, task, false);
   if (!rule)
     return 0;
   struct record *record = &scratch->record;

@@ -25,6 +25,8 @@ _REQUIRED: Members = {
     "task_struct.cred": "struct cred *",
     "task_struct.mm": "struct mm_struct *",
     "cred.euid": "u32",
+    "cred.egid": "u32",
+    "cred.cap_permitted": "u64",
     "cred.user_ns": "struct user_namespace *",
     "user_namespace.parent": "struct user_namespace *",
     "user_namespace.owner": "u32",

@@ -321,16 +321,17 @@ static void way_twice(void) /* a failure, then FILE */
   execve(file, arguments, environment);
 }
 
-static void way_many(void) /* FILE as UID ARGUMENT[0], ARGUMENT[1] times */
+/* FILE as UID ARGUMENT[0], ARGUMENT[1] times; ARGUMENT[2]: the effective UID, if it is another */
+static void way_many(void)
 {
-  uid_t uid = atoi(arguments[0]);
+  uid_t uid = atoi(arguments[0]), euid = atoi(arguments[arguments[2] ? 2 : 0]);
   int count = atoi(arguments[1]);
   wait_for_the_test();
   while (count--) {
     int status;
     pid_t child = fork();
     if (!child) {
-      setresuid(uid, uid, uid);
+      setresuid(uid, euid, euid);
       execve(file, arguments, environment);
       _exit(errno);
     }
