@@ -35,17 +35,17 @@ static __always_inline bool is_ignored(struct rule *rule, u32 uid, struct task_s
 }
 
 /* The rule of an exec that is to be recorded, else NULL. `scratch`: the memory for its record. */
-static __always_inline struct rule *admitted(struct counters *counts, void *scratch, u32 uid,
+static __always_inline struct rule *admitted(struct counters *counts, void *scratch, struct subject *subject,
                                              struct task_struct *task, bool succeeded)
 {
-  struct rule *rule = rule_of(uid);
+  struct rule *rule = subject->is_kernel ? default_rule() : rule_of(subject->uid);
 
   COUNT(counts, seen);
   if (!rule || !scratch) { /* cannot be: they are arrays */
     COUNT(counts, lost);
     return NULL;
   }
-  if (!is_ignored(rule, uid, task, succeeded) && !is_suppressed(counts, rule, uid, task))
+  if (!is_ignored(rule, subject->uid, task, succeeded) && !is_suppressed(counts, rule, subject))
     return rule;
   COUNT(counts, ignored);
   forget_caller(task);

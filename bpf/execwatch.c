@@ -13,6 +13,7 @@
 #include "maps.h"
 #include "record.h"
 #include "rules.h"
+#include "subject.h"
 #include "limits.h"
 #include "privilege.h"
 #include "caller.h"

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The rule that applies to a UID. */
 
-static __always_inline struct rule *rule_of(u32 uid)
+static __always_inline struct rule *default_rule(void)
 {
   int zero = 0;
+  return defaults.lookup(&zero);
+}
+
+static __always_inline struct rule *rule_of(u32 uid)
+{
   struct rule *rule = config.lookup(&uid);
-  return rule ? rule : defaults.lookup(&zero);
+  return rule ? rule : default_rule();
 }

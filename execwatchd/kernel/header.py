@@ -19,6 +19,7 @@ Members = Mapping[str, str]
 
 _REQUIRED: Members = {
     "task_struct.tgid": "u32",
+    "task_struct.flags": "u32",
     "task_struct.comm": "char[16]",
     "task_struct.real_parent": "struct task_struct *",
     "task_struct.group_leader": "struct task_struct *",

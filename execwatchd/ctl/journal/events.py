@@ -22,7 +22,7 @@ KINDS |= dict.fromkeys((kind.value for kind in SUPPRESSED), "suppressed")
 NUMBERS = (
     *("LIMIT", "SUPPRESSED", "SUPPRESSED_TOTAL"),
     *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "ARGV_BYTES", "RESULT"),
-    *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST", "REDACTED"),
+    *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST", "REDACTED", "BY_KERNEL"),
     *("EXIT_CODE", "EXIT_SIGNAL", "RUN_TIME_USEC", "PEAK_RSS_KB"),
 )
 TEXTS = (
