@@ -9,7 +9,7 @@ static __always_inline bool is_left_out(struct rule *rule, u32 uid, struct task_
   u32 euid = GET(GET(task, cred), euid);
   if (euid == uid)
     return true;
-  rule = rule_of(euid);
+  rule = rule_for(euid, charged(euid, task));
   return !rule || rule->action == ACTION_IGNORE;
 }
 
@@ -38,7 +38,7 @@ static __always_inline bool is_ignored(struct rule *rule, u32 uid, struct task_s
 static __always_inline struct rule *admitted(struct counters *counts, void *scratch, struct subject *subject,
                                              struct task_struct *task, bool succeeded)
 {
-  struct rule *rule = subject->is_kernel ? default_rule() : rule_of(subject->uid);
+  struct rule *rule = subject->is_kernel ? default_rule() : rule_for(subject->uid, subject->charged);
 
   COUNT(counts, seen);
   if (!rule || !scratch) { /* cannot be: they are arrays */

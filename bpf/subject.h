@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whose exec it is: whose rule applies, and whose limit. */
+/* Whose exec it is: who is charged for it. */
 
 #define PF_KTHREAD 0x00200000 /* task_struct.flags */
 
 struct subject {
   u32 uid;        /* real, in the initial user namespace */
-  u32 charged;    /* the UID whose limit applies */
+  u32 charged;    /* the UID whose limit applies, and whose action and message where `uid` has no rule */
   bool is_kernel; /* the kernel itself, as UID 0 */
 };
 
@@ -22,9 +22,9 @@ static __always_inline bool is_kernels(u32 uid, struct task_struct *task)
 }
 
 /*
- * The UID whose limit applies. Any user may have thousands of subordinate UIDs in a user namespace: they
- * count as the user who made the outermost namespace. If root made it, as for a container, each UID counts
- * by itself.
+ * The UID that is charged for what another executes. Any user may have thousands of subordinate UIDs in a user
+ * namespace: they count as the user who made the outermost namespace. If root made it, as for a container, each
+ * UID counts by itself.
  */
 static __always_inline u32 charged(u32 uid, struct task_struct *task)
 {

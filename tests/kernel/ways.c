@@ -387,7 +387,7 @@ static void enter_namespace(uid_t owner, unsigned first)
 
 /*
  * FILE as each of ARGUMENT[2] UIDs from ARGUMENT[1] on, within ARGUMENT[3] user namespaces, of which the user
- * ARGUMENT[0] makes the outermost
+ * ARGUMENT[0] makes the outermost; ARGUMENT[4]: the effective UID inside, if it is another
  */
 static void way_subordinate(void)
 {
@@ -400,7 +400,8 @@ static void way_subordinate(void)
     int status;
     pid_t child = fork();
     if (!child) {
-      setresuid(i, i, i);
+      uid_t euid = arguments[4] ? (uid_t)atoi(arguments[4]) : i;
+      setresuid(i, euid, euid);
       execve(file, arguments, environment);
       _exit(errno);
     }
