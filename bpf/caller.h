@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The caller's comm, kept from task_rename to sched_process_exec. The key is the task pointer: a thread id
- * would not do, since a thread that isn't the leader gets the leader's when it execs.
+ * The caller's comm and privilege, kept from task_rename to sched_process_exec. The key is the task pointer: a
+ * thread id would not do, since a thread that isn't the leader gets the leader's when it execs.
  *
  * A hash map costs a microsecond here. So each task has a slot of an array, and a task that finds its slot
  * taken goes to map `spilled_callers`. If two tasks write a slot in the same nanoseconds, the check doesn't
@@ -10,6 +10,7 @@
 struct caller {
   u64 task;
   u64 comm[COMM_SIZE / 8];
+  struct privilege privilege;
   u64 check;
 };
 
@@ -24,10 +25,15 @@ static __always_inline struct caller *slot_of(u64 task)
 
 static __always_inline u64 check_of(struct caller *caller)
 {
-  return ((caller->task ^ caller->comm[0]) * 0x9e3779b97f4a7c15 ^ caller->comm[1]) + 1;
+  const u64 factor = 0x9e3779b97f4a7c15;
+  struct privilege *privilege = &caller->privilege;
+  u64 sum = (caller->task ^ caller->comm[0]) * factor ^ caller->comm[1];
+
+  sum = sum * factor ^ privilege->permitted;
+  return (sum * factor ^ privilege->euid ^ (u64)privilege->egid << 32) + 1;
 }
 
-/* task_rename fires inside an exec, just before comm changes. */
+/* task_rename fires inside an exec, just before comm changes; the credentials change after that. */
 int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
   struct task_struct *task = current_task();
@@ -41,6 +47,7 @@ int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 #endif
   struct caller caller = {.task = key}, *slot = slot_of(key);
   GET_ARRAY(caller.comm, task, comm);
+  caller.privilege = privilege_of(task);
   caller.check = check_of(&caller);
   if (slot && (!slot->task || slot->task == key))
     *slot = caller;
@@ -49,14 +56,18 @@ int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
   return 0;
 }
 
+/* What on_task_rename kept; NULL: nothing. */
+static __always_inline struct caller *caller_of(u64 task, struct caller *slot)
+{
+  return slot && slot->task == task ? slot : spilled_callers.lookup(&task);
+}
+
 /* Takes the caller's comm, if it is there, and forgets it. */
 static __always_inline void put_caller(struct record *record, struct task_struct *task)
 {
   u64 key = (u64)task;
-  struct caller *slot = slot_of(key), *caller = slot;
+  struct caller *slot = slot_of(key), *caller = caller_of(key, slot);
 
-  if (!slot || slot->task != key)
-    caller = spilled_callers.lookup(&key);
   if (!caller)
     return;
   if (caller->check == check_of(caller)) {
@@ -67,6 +78,19 @@ static __always_inline void put_caller(struct record *record, struct task_struct
     slot->task = 0;
   else
     spilled_callers.delete(&key);
+}
+
+/*
+ * Whether an exec that has just succeeded gave its process privilege. If on_task_rename was skipped for it,
+ * nobody can tell: then it may have.
+ */
+static __always_inline bool may_have_gained(struct task_struct *task)
+{
+  u64 key = (u64)task;
+  struct caller *caller = caller_of(key, slot_of(key));
+  struct privilege now = privilege_of(task);
+
+  return !caller || caller->check != check_of(caller) || is_gain(&caller->privilege, &now);
 }
 
 static __always_inline void forget_caller(struct task_struct *task)

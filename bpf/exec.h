@@ -29,16 +29,16 @@ static __always_inline int record_exec(struct bpf_raw_tracepoint_args *ctx, stru
 {
   struct task_struct *task = current_task();
   struct linux_binprm *bprm = (void *)ctx->args[2];
-  u32 uid = bpf_get_current_uid_gid();
-  struct rule *rule = admitted(counts, scratch, uid, task);
+  struct subject subject = subject_of(task);
+  struct rule *rule = admitted(counts, scratch, &subject, task, true);
 
   if (!rule)
     return 0;
   struct record *record = &scratch->record;
-  record->flags = 0;
+  record->flags = subject.is_kernel ? BY_KERNEL : 0;
   record->result = 0;
   __builtin_memcpy(record->message, rule->message, MESSAGE_SIZE);
-  put_process(record, task, uid);
+  put_process(record, task, subject.uid);
   GET_ARRAY(record->new_comm, task, comm);
   __builtin_memset(record->comm, 0, COMM_SIZE);
   put_caller(record, task);

@@ -18,6 +18,7 @@
 #define MAX_USERS 10240       /* UIDs with a rule of their own */
 #define MAX_BUCKETS 4096      /* in each of two maps; UIDs beyond that share a bucket */
 #define FIRST_SUBORDINATE 65536 /* UIDs from here on are given away in ranges: /etc/subuid */
+#define KERNEL_ID 0xfffffffe  /* in place of a UID: of the kernel's own execs */
 #define MAX_NAMESPACES 33     /* user namespaces in each other: the kernel's own limit */
 #define MAX_CALLERS 8192      /* execs between task_rename and sched_process_exec; a power of two */
 #define MAX_RUNNING 32768     /* processes whose exit is awaited */
@@ -47,8 +48,8 @@ struct counters {
 
 /*
  * A token bucket for one second of execs. Map `buckets` (hash, by UID) has those of UIDs below
- * FIRST_SUBORDINATE; map `subuid_buckets` (hash, by UID) has the others', and under NO_ID the one that is
- * shared.
+ * FIRST_SUBORDINATE, and under KERNEL_ID that of the kernel's own execs; map `subuid_buckets` (hash, by UID) has
+ * the others', and under NO_ID the one that is shared. A user with UID KERNEL_ID has that one.
  */
 struct bucket {
   __u64 full_at;    /* CLOCK_MONOTONIC, ns: when all of its tokens will be back */
@@ -88,6 +89,7 @@ struct report {
 #define CWD_UNREACHABLE 64 /* not below the root directory of the process */
 #define HAS_CGROUP 128     /* without components it is the root */
 #define HAS_CWD 256
+#define BY_KERNEL 512      /* the parent is a kernel thread: modprobe, a core dump's handler, request-key */
 
 struct ancestor {
   __u32 pid;

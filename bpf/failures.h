@@ -99,7 +99,7 @@ int exit_execve(struct sys_exit *ctx)
 {
   struct task_struct *task = current_task();
   u64 key = (u64)task;
-  u32 uid = bpf_get_current_uid_gid();
+  struct subject subject = subject_of(task);
   int cpu = bpf_get_smp_processor_id();
   struct counters *counts = this_cpus_counters();
   struct attempt *entry = attempts.lookup(&key), attempt = {};
@@ -111,14 +111,14 @@ int exit_execve(struct sys_exit *ctx)
   if (ctx->result >= 0 || !counts)
     return 0;
   struct failed_scratch *scratch = failed_scratch.lookup(&cpu);
-  struct rule *rule = admitted(counts, scratch, uid, task);
+  struct rule *rule = admitted(counts, scratch, &subject, task, false);
   if (!rule)
     return 0;
   struct record *record = &scratch->record;
-  record->flags = HAS_COMM;
+  record->flags = HAS_COMM | (subject.is_kernel ? BY_KERNEL : 0);
   record->result = ctx->result;
   __builtin_memcpy(record->message, rule->message, MESSAGE_SIZE);
-  put_process(record, task, uid);
+  put_process(record, task, subject.uid);
   GET_ARRAY(record->comm, task, comm);
   record->new_comm[0] = 0;
   put_caller(record, task); /* if it failed past the point of no return, comm is the new one already */

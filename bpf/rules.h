@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The rule that applies to an exec, and whether it says to ignore it. */
+/* The rule that applies to a UID. */
+
+static __always_inline struct rule *default_rule(void)
+{
+  int zero = 0;
+  return defaults.lookup(&zero);
+}
 
 static __always_inline struct rule *rule_of(u32 uid)
 {
-  int zero = 0;
   struct rule *rule = config.lookup(&uid);
-  return rule ? rule : defaults.lookup(&zero);
+  return rule ? rule : default_rule();
 }
 
-/*
- * With INTERACTIVE, an exec with neither a terminal nor a login session is ignored too: no administrator
- * did it by hand.
- */
-static __always_inline bool is_ignored(struct rule *rule, struct task_struct *task)
+/* The rule that was set for a UID, else that of the UID that is charged for it. */
+static __always_inline struct rule *rule_for(u32 uid, u32 charged)
 {
-  if (rule->action == ACTION_IGNORE)
-    return true;
-#ifdef INTERACTIVE
-  return session_of(task) == NO_ID && !tty_of(task);
-#else
-  return false;
-#endif
+  struct rule *rule = config.lookup(&uid);
+
+  if (rule)
+    return rule;
+  return charged == uid ? default_rule() : rule_of(charged);
 }

@@ -15,8 +15,13 @@ from execwatchd.kernel import layout
 from execwatchd.kernel.libbpf import Map
 
 SHARED = layout.NO_ID  # instead of a UID: the bucket that all UIDs share for which there was no room
-SUBORDINATE = layout.FIRST_SUBORDINATE  # the first UID that goes to subuid_buckets
+KERNEL = layout.KERNEL_ID  # instead of a UID: the bucket of the kernel's own execs
 _UID = struct.Struct("=I")
+
+
+def is_subordinate(uid: int) -> bool:
+    """Whether its bucket is in subuid_buckets."""
+    return uid >= layout.FIRST_SUBORDINATE and uid != KERNEL
 
 
 class Bucket(NamedTuple):
@@ -115,7 +120,7 @@ class Buckets:
 
     def remove(self, uid: int) -> Bucket:
         """Remove a bucket, and return what it was in that moment; a new one is full."""
-        value = (self._buckets if uid < SUBORDINATE else self._subuid_buckets).pop(_UID.pack(uid))
+        value = (self._subuid_buckets if is_subordinate(uid) else self._buckets).pop(_UID.pack(uid))
         return Bucket(*layout.BUCKET.unpack(value)) if value else Bucket()
 
     def carry(self, former: Sequence[tuple[Readable, bool]]) -> None:

@@ -19,12 +19,15 @@ Members = Mapping[str, str]
 
 _REQUIRED: Members = {
     "task_struct.tgid": "u32",
+    "task_struct.flags": "u32",
     "task_struct.comm": "char[16]",
     "task_struct.real_parent": "struct task_struct *",
     "task_struct.group_leader": "struct task_struct *",
     "task_struct.cred": "struct cred *",
     "task_struct.mm": "struct mm_struct *",
     "cred.euid": "u32",
+    "cred.egid": "u32",
+    "cred.cap_permitted": "u64",
     "cred.user_ns": "struct user_namespace *",
     "user_namespace.parent": "struct user_namespace *",
     "user_namespace.owner": "u32",

@@ -11,6 +11,7 @@ MAX_ANCESTORS = 8
 MAX_USERS = 10240
 MAX_BUCKETS = 4096
 FIRST_SUBORDINATE = 65536
+KERNEL_ID = 2**32 - 2
 MAX_CALLERS = 8192
 MAX_RUNNING = 32768
 SCHEMA_SIZE = 1024
@@ -42,6 +43,7 @@ class Flag(IntFlag):
     CWD_UNREACHABLE = 64
     HAS_CGROUP = 128
     HAS_CWD = 256
+    BY_KERNEL = 512
 
 
 # struct record as `name:code` of the struct module. Members called *_len are the lengths of the parts that

@@ -25,7 +25,7 @@ _ANY_TRUNCATED = sum(_TRUNCATED)
 _UNUSUAL = _ANY_TRUNCATED | REDACTED
 # Plain integers, since an operation on an IntFlag costs a microsecond.
 _HAS_COMM, _HAS_CGROUP, _HAS_CWD = int(Flag.HAS_COMM), int(Flag.HAS_CGROUP), int(Flag.HAS_CWD)
-_UNREACHABLE = int(Flag.CWD_UNREACHABLE)
+_UNREACHABLE, _BY_KERNEL = int(Flag.CWD_UNREACHABLE), int(Flag.BY_KERNEL)
 _CUT_ARGV, _CUT_CGROUP, _CUT_CWD = (
     int(Flag.TRUNCATED_ARGV), int(Flag.TRUNCATED_CGROUP), int(Flag.TRUNCATED_CWD),
 )  # fmt: skip
@@ -85,6 +85,7 @@ def common(r: Record) -> bytes:
         _names(r.comm if r.flags & _HAS_COMM else None, r.new_comm, r.parent_comm, r.result),
         _executable(r.filename, r.interp),
         where(r.cgroup, r.flags),
+        b"EXECWATCH_BY_KERNEL=1\n" if r.flags & _BY_KERNEL else b"",
         _unusual(r) if r.flags & _UNUSUAL else b"",
     ])  # fmt: skip
 

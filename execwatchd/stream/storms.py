@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Report
+from execwatchd.kernel.buckets import KERNEL, SHARED, Bucket, Report, is_subordinate
 from execwatchd.shared.message_ids import MessageId
 from execwatchd.shared.plural import counted, were
 from execwatchd.stream import journal_fields
@@ -20,6 +20,7 @@ _EVERY = 10.0  # s between two entries of a storm, and what must be quiet for it
 _LOOK = 1.0  # s at least between two looks for a storm that begins
 _KINDS = {1: MessageId.STORM_STARTED, 2: MessageId.STORM_CONTINUES, 3: MessageId.STORM_ENDED}  # enum storm
 _STARTED, _CONTINUES, _ENDED = _KINDS
+_NAMES = {SHARED: "users beyond the number that has room", KERNEL: "the kernel's own helpers"}
 _PRIORITIES = {_STARTED: 4, _CONTINUES: 4, _ENDED: 5}
 
 
@@ -171,7 +172,7 @@ class Storms:
         maps = self._programs.current.buckets
         buckets = maps.buckets()
         before = time.monotonic_ns() - int(_EVERY * 1e9)
-        subordinate = {uid for uid in buckets if uid >= SUBORDINATE}
+        subordinate = set(filter(is_subordinate, buckets))
         for group in (buckets.keys() - subordinate, subordinate):
             if len(group) > maps.capacity * 3 // 4:
                 for uid in sorted(group):
@@ -202,7 +203,7 @@ class Storms:
 
 
 def _entry(uid: int, report: Report) -> bytes:
-    who = "users beyond the number that has room" if uid == SHARED else f"UID {uid}"
+    who = _NAMES.get(uid, f"UID {uid}")
     limit, count, total = report.limit, report.draft, report.storm_total
     rate = f"{counted(limit, 'exec')} a second"
     text = {
@@ -217,6 +218,8 @@ def _entry(uid: int, report: Report) -> bytes:
         "EXECWATCH_SUPPRESSED_TOTAL": total,
         "EXECWATCH_TIMESTAMP": report.draft_at,
     }
-    if uid != SHARED:
+    if uid == KERNEL:
+        fields["EXECWATCH_BY_KERNEL"] = 1
+    elif uid != SHARED:
         fields["EXECWATCH_UID"] = uid
     return journal_fields.log_entry(_PRIORITIES[report.draft_kind], text, fields)

@@ -226,6 +226,7 @@ def test_the_kernel_itself(
     while status_letter(record.pid) != "T":
         time.sleep(0.01)
     expected = {**before(record.pid), **after(record.pid), "filename": bytes(handler) + b"\0"}
+    expected["flags"] = int(HAS | Flag.BY_KERNEL)
     os.kill(record.pid, signal.SIGCONT)
     assert helper.process.wait() == -signal.SIGABRT
     assert record.comm.startswith(b"kworker/")

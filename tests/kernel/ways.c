@@ -321,16 +321,17 @@ static void way_twice(void) /* a failure, then FILE */
   execve(file, arguments, environment);
 }
 
-static void way_many(void) /* FILE as UID ARGUMENT[0], ARGUMENT[1] times */
+/* FILE as UID ARGUMENT[0], ARGUMENT[1] times; ARGUMENT[2]: the effective UID, if it is another */
+static void way_many(void)
 {
-  uid_t uid = atoi(arguments[0]);
+  uid_t uid = atoi(arguments[0]), euid = atoi(arguments[arguments[2] ? 2 : 0]);
   int count = atoi(arguments[1]);
   wait_for_the_test();
   while (count--) {
     int status;
     pid_t child = fork();
     if (!child) {
-      setresuid(uid, uid, uid);
+      setresuid(uid, euid, euid);
       execve(file, arguments, environment);
       _exit(errno);
     }
@@ -386,7 +387,7 @@ static void enter_namespace(uid_t owner, unsigned first)
 
 /*
  * FILE as each of ARGUMENT[2] UIDs from ARGUMENT[1] on, within ARGUMENT[3] user namespaces, of which the user
- * ARGUMENT[0] makes the outermost
+ * ARGUMENT[0] makes the outermost; ARGUMENT[4]: the effective UID inside, if it is another
  */
 static void way_subordinate(void)
 {
@@ -399,7 +400,8 @@ static void way_subordinate(void)
     int status;
     pid_t child = fork();
     if (!child) {
-      setresuid(i, i, i);
+      uid_t euid = arguments[4] ? (uid_t)atoi(arguments[4]) : i;
+      setresuid(i, euid, euid);
       execve(file, arguments, environment);
       _exit(errno);
     }

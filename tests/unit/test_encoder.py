@@ -77,6 +77,7 @@ def test_both_ways_give_the_same(
     [
         {},
         {"nspid": 7},
+        {"flags": HAS | Flag.BY_KERNEL},
         {"exec_id": EXEC_ID.pack(8, 9)},
         {"ancestors": ANCESTOR.pack(3, b"sh")},
         {"flags": HAS | Flag.HAS_CWD},

@@ -12,7 +12,7 @@ from execwatchd.kernel import buckets, layout, ledger, rules_map
 from execwatchd.kernel.c_source import directory
 from execwatchd.shared.rules import MAX_UIDS, Action
 
-_FLAG = re.compile(r"(?:HAS|TRUNCATED|CGROUP|CWD)_[A-Z_]+")
+_FLAG = re.compile(r"(?:HAS|TRUNCATED|CGROUP|CWD|BY)_[A-Z_]+")
 _MEMBERS = [field.partition(":")[::2] for field in layout.SCHEMA.split()]
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwatchd.kernel.buckets import SHARED, SUBORDINATE, Bucket, Report
+from execwatchd.kernel.buckets import KERNEL, SHARED, Bucket, Report
+from execwatchd.kernel.layout import FIRST_SUBORDINATE as SUBORDINATE
 from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.storms import Storms
@@ -162,6 +163,15 @@ def test_an_entry_of_a_single_exec(rig: Rig) -> None:
     ]
 
 
+def test_what_an_entry_says_of_the_kernel(rig: Rig) -> None:
+    rig.maps.hold_back(KERNEL, 3, limit=200)
+    rig.look()
+    (began,) = rig.entries()
+    assert began["MESSAGE"].startswith(b"the kernel's own helpers: more than 200 execs a second, 3 were")
+    assert began["EXECWATCH_BY_KERNEL"] == b"1"
+    assert "EXECWATCH_UID" not in began
+
+
 def test_users_have_a_storm_each(rig: Rig) -> None:
     rig.maps.hold_back(5, 3)
     rig.maps.hold_back(6, 1)
@@ -278,7 +288,7 @@ def test_a_storm_ends_after_ten_quiet_seconds_and_not_before(rig: Rig) -> None:
 def test_many_subordinate_uids_take_no_room_of_others(rig: Rig) -> None:
     """Theirs may all be busy: nobody else's goes for them, and theirs at rest do."""
     busy = int(rig.now * 1e9) + 10**12
-    others = {uid: Bucket(created=uid + 1) for uid in (0, 33, 1000, SUBORDINATE - 1)}
+    others = {uid: Bucket(created=uid % 99 + 1) for uid in (0, 33, 1000, SUBORDINATE - 1, KERNEL)}
     rig.maps.kept |= others
     many = range(SUBORDINATE, SUBORDINATE + 7)
     rig.maps.kept |= {uid: Bucket(created=uid, full_at=busy if uid % 2 else 0) for uid in many}
