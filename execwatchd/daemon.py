@@ -186,6 +186,7 @@ class Daemon:
         self.generations.detach()
         if not await self._drain.finish():
             log.warning("the journal takes no entries: what waits in the ring is given up")
+        self._losses.report()  # the ring may be empty already, and then no pass reports them
         self._storms.finish()
         counted = self.generations.counters()
         log.info(
@@ -196,7 +197,7 @@ class Daemon:
         )
 
     def _on_empty(self) -> None:
-        self._losses.tell()
+        self._losses.report()
         self._storms.look()
 
     def _status(self) -> str:
@@ -231,8 +232,8 @@ class Daemon:
         interval = min(self._manager.watchdog / 3 or _STATUS_INTERVAL, _STATUS_INTERVAL)
         chores = {
             Guard("looking at the descriptor store"): self._look_at_store,
-            Guard("reporting losses"): self._losses.tell_if_late,
-            Guard("reporting storms"): self._storms.tell,
+            Guard("reporting losses"): self._losses.report_if_late,
+            Guard("reporting storms"): self._storms.report,
             Guard("writing the metrics"): self._metrics.write_if_due,
             Guard("feeding the watchdog"): self._feed_watchdog,
             Guard("telling systemd the status"): self._send_status,

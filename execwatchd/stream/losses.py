@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every loss is told once, with its exact count: in the journal, then by the signal."""
+"""Reports every loss once, with its exact count and cause: in the journal, then by the signal."""
 
 import time
 from collections.abc import Callable
@@ -14,42 +14,45 @@ _EVERY = 30.0  # s, while the ring never gets empty
 
 
 class Losses:
-    """Compares what the kernel and the ledger call lost with what was told."""
+    """Compares what was lost, by the kernel and by the ledger, with what was reported."""
 
     def __init__(self, sources: Sources, outbox: Outbox, signal: Callable[[int], None]) -> None:
         self._sources = sources
         self._outbox = outbox
         self._signal = signal
-        self._told_at = time.monotonic()
-        self._known = self._causes()
+        self._reported_at = time.monotonic()
+        self._reported = self._causes()
+        # Lost and not reported before this start: nobody noted the cause.
+        self._inherited = sources.counters().lost - sources.reported()
 
-    def tell(self) -> None:
-        """Called when the ring is empty: a stall's losses are one entry."""
+    def report(self) -> None:
+        """Called when the ring is empty, so that the losses of a stall are one entry."""
         if self._sources.former:
             return
         lost = self._sources.counters().lost
-        books = self._sources.current.ledger
-        count = lost - books.page.reported
+        ledger = self._sources.current.ledger
+        count = lost - ledger.page.reported
         if count <= 0:
             return
-        told, reasons = self._reasons(count)
+        reported, reasons = self._reasons(count)
         ends = "sched_process_exit" in self._sources.attached
         what = counted(count, *(("exec or end", "execs or ends") if ends else ("exec",)))
         if not self._outbox.send(_entry(count, f"{what} {were(count)} not recorded: {reasons}")):
             return
-        for cause, number in told.items():
-            self._known[cause] += number
-        books.commit(books.page._replace(reported=lost))  # after it was sent: twice rather than never
-        self._told_at = time.monotonic()
+        for cause, number in reported.items():
+            self._reported[cause] += number
+        self._inherited = 0
+        ledger.commit(ledger.page._replace(reported=lost))  # after it was sent: twice rather than never
+        self._reported_at = time.monotonic()
         self._signal(count)
 
-    def tell_if_late(self) -> None:
-        """Called now and then: an overload that never ends must not hide its losses."""
-        if time.monotonic() - self._told_at > _EVERY:
-            self.tell()
+    def report_if_late(self) -> None:
+        """Called now and then, since an overload that never ends must not hide its losses."""
+        if time.monotonic() - self._reported_at > _EVERY:
+            self.report()
 
     def _causes(self) -> dict["_Cause", int]:
-        """What isn't for want of room, by the words for so many."""
+        """Losses whose cause isn't a full ring: the text for a number → that number."""
         return {
             _unended: self._sources.unended(),
             _interrupted: self._sources.missed(),
@@ -58,15 +61,18 @@ class Losses:
         }
 
     def _reasons(self, count: int) -> tuple[dict["_Cause", int], str]:
-        """How many by each of the causes, and all in words."""
-        told = {}
+        """How many are new by each of these causes, and all reasons in words."""
+        new = {}
         for cause, number in self._causes().items():
-            if new := min(max(number - self._known[cause], 0), count):
-                told[cause] = new
-                count -= new
+            if more := min(max(number - self._reported[cause], 0), count):
+                new[cause] = more
+                count -= more
+        texts = [cause(number) for cause, number in new.items()]
+        if inherited := min(self._inherited, count):
+            texts.append(f"{inherited} before this start, of a cause that was not noted")
+            count -= inherited
         full = f"the ring of {self._sources.ring_size >> 10} KiB was full; raise ring_size"
-        others = [cause(number) for cause, number in told.items()]
-        return told, "; ".join([*([full] * bool(count)), *others])
+        return new, "; ".join([*([full] * bool(count)), *texts])
 
 
 _Cause = Callable[[int], str]

@@ -69,6 +69,9 @@ class Sources(Protocol):
     def counters(self) -> Counters:
         """The counters as they are now."""
 
+    def reported(self) -> int:
+        """How many of the lost were reported in the journal."""
+
     def unended(self) -> int:
         """How many of the lost are ends of processes that could not be awaited, of the current program's."""
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the limits held back is told in the journal, user by user: a storm's begin, its progress, its end.
+"""Reports in the journal what the limits suppress, user by user: a storm starts, continues, ends.
 
-The sum of the counts told is exactly what was suppressed. An entry is written down, whole, before it is sent,
-and struck out afterwards: a kill in between sends the very same entry again, with the same
-EXECWATCH_TIMESTAMP, so that a reader can tell that it is one.
+The sum of the reported counts is exactly what was suppressed. A whole entry is written down before it is
+sent, and struck out afterwards. After a kill in between, the very same entry is sent again, with the same
+EXECWATCH_TIMESTAMP, so that a reader recognises it.
 """
 
 import time
@@ -57,11 +57,11 @@ class Limited(Protocol):
 
 
 class Programs(Protocol):
-    """Those whose buckets are told of."""
+    """The generations whose buckets are reported."""
 
     @property
     def former(self) -> Sequence[object]:
-        """Detached; what they have not told is carried to the current one when they go."""
+        """Detached; what they have not reported is carried over to the current one when they go."""
 
     @property
     def current(self) -> Limited:
@@ -69,7 +69,7 @@ class Programs(Protocol):
 
 
 class Storms:
-    """Compares what the buckets held back with what was told. Call it from the event loop only."""
+    """Compares what the buckets suppressed with what was reported. Call it from the event loop only."""
 
     def __init__(self, programs: Programs, outbox: Outbox) -> None:
         self._programs = programs
@@ -77,46 +77,46 @@ class Storms:
         self._reports: dict[int, Report] | None = None
         self._suppressed = -1
         self._looked = -_LOOK
-        self._told = time.monotonic()
+        self._reported_at = time.monotonic()
         self._entries: dict[int, float] = {}  # when the last one of a storm was sent
 
     def look(self) -> None:
-        """Called when the ring is empty: a storm that began is told at once. Costs one system call."""
+        """Called when the ring is empty: reports a storm that has started at once. Costs one system call."""
         now = time.monotonic()
         if self._programs.former or now - self._looked < _LOOK:
             return
         suppressed = self._programs.current.suppressed()
         if suppressed != self._suppressed:
             self._looked = now
-            if self._pass(begins_only=True):
+            if self._pass(starts_only=True):
                 self._suppressed = suppressed
 
-    def tell(self) -> None:
-        """Called now and then: how the storms go on, and which have ended."""
+    def report(self) -> None:
+        """Called now and then: reports which storms continue, and which have ended."""
         now = time.monotonic()
-        if self._programs.former or now - self._told < _EVERY:
+        if self._programs.former or now - self._reported_at < _EVERY:
             return
-        self._told = now
+        self._reported_at = now
         if self._pass():
             self._make_room()
 
     def finish(self) -> None:
-        """Nothing is held back any more: tell all of it, and end every storm."""
+        """Nothing is suppressed any more: report all of it, and the end of every storm."""
         if not self._programs.former and self._pass(last=True):
-            self._pass(last=True)  # the end of one that began only now
+            self._pass(last=True)  # the end of a storm that started only now
 
-    def _pass(self, *, begins_only: bool = False, last: bool = False) -> bool:
+    def _pass(self, *, starts_only: bool = False, last: bool = False) -> bool:
         """False: the journal takes no entries now."""
         buckets, reports = self._programs.current.buckets.buckets(), self._all_reports()
         for uid in sorted(buckets.keys() | reports):
             bucket = buckets.get(uid)
             report = reports.get(uid, Report()).of(bucket)
-            if report.draft_at:  # of before a kill, or refused by the journal
+            if report.draft_at:  # written before a kill, or refused by the journal
                 if not self._send(uid, report):
                     return False
                 report = reports.get(uid, Report()).of(bucket)
             kind = self._due(uid, report, report.pending(bucket), last=last)
-            if kind is None or (begins_only and kind != _STARTED):
+            if kind is None or (starts_only and kind != _STARTED):
                 continue
             if not self._send(uid, self._draft(uid, report, bucket, kind)):
                 return False
@@ -128,7 +128,7 @@ class Storms:
         if last:
             return _ENDED
         quiet = time.monotonic() - self._entries.get(uid, 0)
-        if pending:  # half: calls are as far apart, less what the last entry took
+        if pending:  # half of it: calls are _EVERY apart, less what the last entry took
             return _CONTINUES if quiet >= _EVERY / 2 else None
         return _ENDED if quiet >= _EVERY else None
 
@@ -164,10 +164,10 @@ class Storms:
         return self._reports
 
     def _make_room(self) -> None:
-        """Let go the buckets of users at rest, and the reports of buckets that are gone.
+        """Remove the buckets of users at rest, and the reports of buckets that are gone.
 
-        Such a bucket is full, as a new one would be. Only two execs in the very microsecond of its removal,
-        on two CPUs and with a limit of one a second, may have the second one held back by what is gone.
+        Such a bucket is full, as a new one would be. Only with a limit of one a second, and of two execs in the
+        very microsecond of its removal, the removed bucket may suppress the second one.
         """
         maps = self._programs.current.buckets
         buckets = maps.buckets()
@@ -187,7 +187,7 @@ class Storms:
         return quiet and not (report.active or report.draft_at or report.pending(bucket))
 
     def _let_go(self, uid: int) -> None:
-        """What it held back since it was looked at is told without it."""
+        """Remove the bucket; what it suppressed since the last look is carried over in the report."""
         bucket = self._programs.current.buckets.remove(uid)
         report = self._all_reports().get(uid, Report()).of(bucket)
         if pending := report.pending(bucket):

@@ -163,6 +163,9 @@ class FakeSources:
         each = [one.counters() for one in (*self.former, self.current)]
         return Counters(*map(sum, zip(*each, strict=True)))
 
+    def reported(self) -> int:
+        return sum(one.ledger.page.reported for one in (*self.former, self.current))
+
     def settle(self) -> None:
         self.settled += 1
         self.former.clear()

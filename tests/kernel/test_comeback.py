@@ -132,7 +132,7 @@ class Successor:
             assert time.monotonic() < deadline, counters
 
     def reported(self) -> list[str]:
-        self.losses.tell()
+        self.losses.report()
         return [fields(datagram)["MESSAGE"].decode() for datagram in self.journal.entries]
 
 

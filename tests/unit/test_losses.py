@@ -26,24 +26,24 @@ class Rig:
 def test_nothing_lost_nothing_told() -> None:
     rig = Rig()
     rig.source.ignore(3)
-    rig.losses.tell()
+    rig.losses.report()
     assert (rig.told(), rig.signals) == ([], [])
 
 
 def test_each_loss_is_told_once() -> None:
     rig = Rig()
     rig.source.lose(3)
-    rig.losses.tell()
-    rig.losses.tell()
+    rig.losses.report()
+    rig.losses.report()
     rig.source.lose(4)
-    rig.losses.tell()
+    rig.losses.report()
     assert rig.told() == rig.signals == [3, 4]
 
 
 def test_what_is_told() -> None:
     rig = Rig()
     rig.source.lose(1234)
-    rig.losses.tell()
+    rig.losses.report()
     (found,) = map(fields, rig.journal.entries)
     assert found["MESSAGE_ID"] == MessageId.EVENTS_LOST.value.encode()
     assert found["PRIORITY"] == b"4"
@@ -68,9 +68,9 @@ def test_what_is_told_where_ends_are_recorded(lost: int, unended: int, text: str
     rig.sources.attached.append("sched_process_exit")
     rig.source.lose(lost)
     rig.sources.unended_count = unended
-    rig.losses.tell()
+    rig.losses.report()
     rig.source.lose(1)
-    rig.losses.tell()
+    rig.losses.report()
     first, second = (fields(datagram)["MESSAGE"].decode() for datagram in rig.journal.entries)
     assert first == text
     assert second == "1 exec or end was not recorded: the ring of 4096 KiB was full; raise ring_size"
@@ -82,13 +82,13 @@ def test_a_single_loss_of_each_kind() -> None:
     rig.sources.attached.append("sched_process_exit")
     rig.sources.unended_count = 1
     rig.source.lose(1)
-    rig.losses.tell()
+    rig.losses.report()
     rig.sources.missed_count = 1
     rig.source.lose(1)
-    rig.losses.tell()
+    rig.losses.report()
     rig.sources.attached.pop()
     books.commit(books.page._replace(malformed=1))
-    rig.losses.tell()
+    rig.losses.report()
     assert [fields(datagram)["MESSAGE"].decode() for datagram in rig.journal.entries] == [
         "1 exec or end was not recorded: 1 process ended unseen, or was one too many to watch",
         "1 exec or end was not recorded: 1 came while the program was interrupted on its CPU",
@@ -113,7 +113,7 @@ def test_what_no_larger_ring_would_have_kept() -> None:
         rig.sources.missed_count = missed
         books.commit(books.page._replace(malformed=malformed))
         rig.source.lose(lost)
-        rig.losses.tell()
+        rig.losses.report()
         assert fields(rig.journal.entries[-1])["MESSAGE"].decode() == told
     assert rig.told() == [3, 2, 7]
 
@@ -126,19 +126,19 @@ def test_what_came_back_unreadable_has_a_cause_of_its_own() -> None:
     ):
         rig.sources.unread_count = unread
         rig.source.lose(lost)
-        rig.losses.tell()
+        rig.losses.report()
         assert fields(rig.journal.entries[-1])["MESSAGE"].decode() == told
 
 
 def test_what_a_stalled_journal_refused_is_told_later_in_one() -> None:
     rig = Rig(room=0)
     rig.source.lose(3)
-    rig.losses.tell()
+    rig.losses.report()
     rig.source.lose(4)
-    rig.losses.tell()
+    rig.losses.report()
     assert rig.signals == []
     rig.journal.room = 9
-    rig.losses.tell()
+    rig.losses.report()
     assert rig.told() == rig.signals == [7]
 
 
@@ -151,14 +151,14 @@ def test_a_kill_tells_twice_rather_than_never() -> None:
 
     rig.source.step = kill
     with pytest.raises(KilledError):
-        rig.losses.tell()
+        rig.losses.report()
     rig.source.step = lambda: None
     rig.source.again()
     again = Rig(source=rig.source)
-    again.losses.tell()
+    again.losses.report()
     assert rig.told() + again.told() == [3, 3]
     third = Rig(source=rig.source)
-    third.losses.tell()
+    third.losses.report()
     assert third.told() == []
 
 
@@ -166,10 +166,10 @@ def test_the_losses_of_former_rings_wait_until_the_books_have_them() -> None:
     rig = Rig()
     rig.sources.former.append(FakeSource())
     rig.source.lose(3)
-    rig.losses.tell()
+    rig.losses.report()
     assert rig.told() == []
     rig.sources.settle()
-    rig.losses.tell()
+    rig.losses.report()
     assert rig.told() == [3]
 
 
@@ -179,7 +179,34 @@ def test_an_overload_without_end_is_told_now_and_then(monkeypatch: pytest.Monkey
     rig = Rig()
     rig.source.lose(3)
     for now, told in ((1029.0, []), (1031.0, [3]), (1060.0, [3]), (1062.0, [3, 4])):
-        rig.losses.tell_if_late()
+        rig.losses.report_if_late()
         assert rig.told() == told
         if now == 1031.0:
             rig.source.lose(4)
+
+
+def test_what_was_lost_before_this_start_has_no_cause_that_is_known_now() -> None:
+    """A predecessor had not reported it: whether its ring was full, or the kernel skipped its program."""
+    before = Rig()
+    before.source.lose(3)
+    rig = Rig(source=before.source)
+    rig.losses.report()
+    rig.source.lose(2)
+    rig.losses.report()
+    assert [fields(datagram)["MESSAGE"].decode() for datagram in rig.journal.entries] == [
+        "3 execs were not recorded: 3 before this start, of a cause that was not noted",
+        "2 execs were not recorded: the ring of 4096 KiB was full; raise ring_size",
+    ]
+
+
+def test_what_was_lost_before_and_after_the_start_is_one_entry() -> None:
+    before = Rig()
+    before.source.lose(3)
+    rig = Rig(source=before.source)
+    rig.source.lose(4)
+    rig.losses.report()
+    (entry,) = map(fields, rig.journal.entries)
+    assert entry["MESSAGE"].decode() == (
+        "7 execs were not recorded: the ring of 4096 KiB was full; raise ring_size;"
+        " 3 before this start, of a cause that was not noted"
+    )

@@ -95,9 +95,9 @@ class Rig:
         self.now += 1
         self.storms.look()
 
-    def tell(self) -> None:
+    def report(self) -> None:
         self.now += 10
-        self.storms.tell()
+        self.storms.report()
 
     def entries(self) -> list[dict[str, Any]]:
         return [fields(datagram) for datagram in self.journal.entries]
@@ -123,7 +123,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
 def test_nothing_suppressed_nothing_told(rig: Rig) -> None:
     rig.maps.kept[5] = Bucket(full_at=7, created=3)
     rig.look()
-    rig.tell()
+    rig.report()
     rig.storms.finish()
     assert (rig.told(), rig.maps.written) == ([], {})
 
@@ -133,11 +133,11 @@ def test_a_storm_from_begin_to_end(rig: Rig) -> None:
     rig.look()
     rig.maps.hold_back(5, 4)
     rig.look()
-    rig.tell()
+    rig.report()
     rig.maps.hold_back(5, 2)
-    rig.tell()
-    rig.tell()
-    rig.tell()
+    rig.report()
+    rig.report()
+    rig.report()
     assert rig.told() == [(5, "began", 3, 3), (5, "goes on", 4, 7), (5, "goes on", 2, 9), (5, "ended", 0, 9)]
     rig.maps.hold_back(5, 1)
     rig.look()
@@ -156,7 +156,7 @@ def test_what_an_entry_says(rig: Rig) -> None:
 def test_an_entry_of_a_single_exec(rig: Rig) -> None:
     rig.maps.hold_back(5, 1, limit=1)
     rig.look()
-    rig.tell()
+    rig.report()
     assert [entry["MESSAGE"].decode() for entry in rig.entries()] == [
         "UID 5: more than 1 exec a second, 1 was suppressed until now",
         "UID 5: no more than 1 exec a second again, 1 was suppressed",
@@ -177,7 +177,7 @@ def test_users_have_a_storm_each(rig: Rig) -> None:
     rig.maps.hold_back(6, 1)
     rig.look()
     rig.maps.hold_back(6, 2)
-    rig.tell()
+    rig.report()
     assert rig.told() == [(5, "began", 3, 3), (6, "began", 1, 1), (5, "ended", 0, 3), (6, "goes on", 2, 3)]
 
 
@@ -200,8 +200,8 @@ def test_looks_are_a_second_apart_and_miss_nothing(rig: Rig) -> None:
 
 def test_a_storm_that_no_look_saw_is_told_all_the_same(rig: Rig) -> None:
     rig.maps.hold_back(5, 7)
-    rig.tell()
-    rig.tell()
+    rig.report()
+    rig.report()
     assert rig.told() == [(5, "began", 7, 7), (5, "ended", 0, 7)]
 
 
@@ -219,12 +219,12 @@ def test_a_stalled_journal_gets_it_later(rig: Rig) -> None:
     rig.maps.hold_back(5, 1)
     rig.look()
     rig.maps.hold_back(5, 2)
-    rig.tell()
+    rig.report()
     assert rig.told() == []
     rig.journal.room = 99
-    rig.tell()
-    rig.tell()
-    rig.tell()
+    rig.report()
+    rig.report()
+    rig.report()
     assert rig.told() == [(5, "began", 1, 1), (5, "goes on", 2, 3), (5, "ended", 0, 3)]
 
 
@@ -232,17 +232,17 @@ def test_predecessors_wait_until_the_books_have_them(rig: Rig) -> None:
     rig.programs.former.append(object())
     rig.maps.hold_back(5, 1)
     rig.look()
-    rig.tell()
+    rig.report()
     assert rig.told() == []
     rig.maps.written[5] = Report(carried=4, limit=9)  # settled
     rig.maps.written[7] = Report(carried=2, storm_total=8, active=1, limit=9)
     rig.programs.former.clear()
     rig.look()
-    rig.tell()
+    rig.report()
     assert rig.told() == [(5, "began", 5, 5), (5, "ended", 0, 5), (7, "goes on", 2, 10)]
-    rig.tell()
+    rig.report()
     assert rig.told()[3:] == [(7, "ended", 0, 10)]
-    rig.tell()
+    rig.report()
     assert rig.maps.written.keys() == {5}  # of the other there is no bucket
 
 
@@ -252,7 +252,7 @@ def test_a_storm_goes_on_over_a_restart(rig: Rig) -> None:
     rig.maps.hold_back(5, 2)
     rig.restart()
     rig.look()
-    rig.tell()
+    rig.report()
     assert rig.told() == [(5, "began", 1, 1), (5, "goes on", 2, 3)]
 
 
@@ -262,7 +262,7 @@ def test_room_is_made_where_all_was_told(rig: Rig) -> None:
     for uid in range(2, 7):
         rig.maps.kept[uid] = Bucket(created=uid)
     rig.maps.kept[7] = Bucket(created=7, full_at=int(rig.now * 1e9))
-    rig.tell()
+    rig.report()
     assert rig.maps.kept.keys() == {SHARED, 7}
     rig.maps.hold_back(1, 4)
     rig.look()
@@ -274,14 +274,14 @@ def test_a_storm_ends_after_ten_quiet_seconds_and_not_before(rig: Rig) -> None:
     rig.maps.hold_back(5, 3)
     rig.storms.look()
     rig.now += 5.5
-    rig.storms.tell()  # ten seconds after the last call, but not after the last exec
+    rig.storms.report()  # ten seconds after the last call, but not after the last exec
     assert rig.told() == [(5, "began", 3, 3)]
     rig.maps.hold_back(5, 1)
-    rig.tell()
+    rig.report()
     rig.now += 9.99
-    rig.storms.tell()
+    rig.storms.report()
     assert rig.told()[1:] == [(5, "goes on", 1, 4)]
-    rig.tell()
+    rig.report()
     assert rig.told()[2:] == [(5, "ended", 0, 4)]
 
 
@@ -292,7 +292,7 @@ def test_many_subordinate_uids_take_no_room_of_others(rig: Rig) -> None:
     rig.maps.kept |= others
     many = range(SUBORDINATE, SUBORDINATE + 7)
     rig.maps.kept |= {uid: Bucket(created=uid, full_at=busy if uid % 2 else 0) for uid in many}
-    rig.tell()
+    rig.report()
     assert rig.maps.kept.keys() == {SHARED, *others, *(uid for uid in many if uid % 2)}
 
 
@@ -300,12 +300,12 @@ def test_what_is_suppressed_while_room_is_made_is_told(rig: Rig) -> None:
     for uid in range(1, 9):
         rig.maps.kept[uid] = Bucket(created=uid)
     rig.maps.before_removal = lambda uid: rig.maps.hold_back(uid, 2, limit=1) if uid == 3 else None
-    rig.tell()
+    rig.report()
     assert rig.maps.kept.keys() == {SHARED}
     rig.maps.hold_back(3, 4)
-    rig.tell()
+    rig.report()
     assert rig.told() == [(3, "began", 6, 6)]
-    rig.tell()
+    rig.report()
     assert rig.told()[1:] == [(3, "ended", 0, 6)]
 
 
@@ -314,7 +314,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("hold_back"), UIDS, st.integers(1, 5)),
         st.tuples(st.just("look")),
-        st.tuples(st.just("tell")),
+        st.tuples(st.just("report")),
         st.tuples(st.just("restart")),
         st.tuples(st.just("room"), st.integers(0, 3)),
         st.tuples(st.just("kill"), st.integers(0, 6)),
@@ -340,7 +340,7 @@ def test_the_sum_is_exact_whatever_happens(steps: list[tuple[Any, ...]]) -> None
                 raise KilledError
 
         rig.maps.step = rig.journal.step = step
-        for name, *arguments in [*steps, ("room", 999), ("restart",), ("look",), ("tell",), ("tell",)]:
+        for name, *arguments in [*steps, ("room", 999), ("restart",), ("look",), ("report",), ("report",)]:
             try:
                 match name, arguments:
                     case "hold_back", [uid, count]:
