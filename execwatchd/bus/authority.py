@@ -88,6 +88,10 @@ class Authority:
         answer.set_result(process)
         return process
 
+    def is_asked(self, call: Call) -> bool:
+        """Whether the bus was asked who the caller is."""
+        return call.sender in self._callers
+
     def uid_of(self, call: Call) -> int | None:
         """The caller's UID, if the caller of an earlier call with this name was identified."""
         answer = self._callers.get(call.sender)

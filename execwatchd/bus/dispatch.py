@@ -1,48 +1,48 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Dispatches every method call, property read and property write to the manager.
 
-What every caller may read is answered at once. For all else the arguments are checked; then a task asks the
-bus who calls, and polkit whether they may, and only then runs the method.
+Whatever can be checked without the caller is checked when a call arrives; then it waits for its turn. What
+every caller may read is then answered. For all else a task asks the bus who calls, and polkit whether they
+may, and only then runs the method.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from execwatchd.bus import wire
 from execwatchd.bus.authority import Authority, Caller, CallerGone
-from execwatchd.bus.connection import MAX_BODY, Connection, Disconnected
+from execwatchd.bus.connection import Connection, Disconnected
 from execwatchd.bus.errors import (
     AccessDenied,
     BusError,
     InteractiveAuthorizationRequired,
     Internal,
-    InvalidArgs,
-    InvalidValue,
     LimitsExceeded,
     bus_name,
 )
 from execwatchd.bus.manager import METHODS, PROPERTIES, Manager
-from execwatchd.bus.members import Method
+from execwatchd.bus.members import Method, Property
 from execwatchd.bus.refusals import Refusals
 from execwatchd.bus.routes import (
     INTERFACE,
     ROUTES,
+    arguments_of,
     check_properties_interface,
     interface_of,
     introspection,
     property_of,
-    writing,
+    write_of,
 )
+from execwatchd.bus.turns import Turns, Waiting
 from execwatchd.bus.wire import Call
 from execwatchd.shared.errors import ChangeError
 from execwatchd.shared.quoting import quoted
-from execwatchd.shared.rules import MESSAGE
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +50,13 @@ log = logging.getLogger(__name__)
 # count calls that want no reply; these limits are for them.
 MAX_CALLS = 2048
 MAX_CALLS_PER_UID = 512  # UID 0 may have all
-MAX_CALLS_PER_CLIENT = 128  # a client is a connection, whose UID isn't known before the bus has answered
+# A client is a connection, whose UID isn't known before the bus has answered. What every caller may read is
+# counted apart: dbus-daemon lets no client have more replies to await, so there no read is refused.
+MAX_CALLS_PER_CLIENT = 128
+_TOO_MANY = f"too many calls are waiting: {MAX_CALLS_PER_CLIENT} of a client may"
 
 _REFUSALS = (AccessDenied, InteractiveAuthorizationRequired, LimitsExceeded)
 T = TypeVar("T")
-
 _MACHINE_ID = Path("/etc/machine-id")
 
 
@@ -68,81 +70,134 @@ class Dispatcher:
         self._manager = manager
         self._authority = authority
         self._refusals = refusals
+        self._turns = Turns()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._by_client: Counter[str] = Counter()
+        self._asking: set[asyncio.Task[None]] = set()
+        self._by_client: Counter[tuple[str, bool]] = Counter()  # and whether it is a read
         self._by_uid: Counter[int] = Counter()
         connection.receive = self.receive
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for their turn."""
+        return len(self._turns)
+
     def receive(self, call: Call) -> None:
-        """Answers a call, now or by a task; never raises."""
+        """Queues a call, with all that can be checked checked; never raises."""
+        bare = call.bare()  # arguments may be large, and what waits must not be
+        is_read = True
         try:
-            self._enter(call)
+            is_read, serve = self._service(call, bare)
         except Exception as error:
-            self._refuse(call, error)
+            reply = partial(self._connection.refuse, bare, *self._explain(bare, error))
+            serve = partial(self._serve_read, bare, reply)
+        if call.wants_reply or not is_read:
+            self._queue(Waiting(bare, is_read, serve))
 
     async def wait_empty(self) -> None:
         """Returns when no call is being served any more. Once the connection is closed, that is soon.
 
-        No call is cancelled: a change that is being saved must reach the kernel's map too.
+        Calls that wait for their turn are dropped. No other is cancelled: a change that is being saved must
+        reach the kernel's map too.
         """
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        self._turns.clear()
+        if tasks := self._tasks | self._asking:
+            await asyncio.wait(tasks)
 
-    def _enter(self, call: Call) -> None:
+    def _service(self, call: Call, bare: Call) -> tuple[bool, Callable[[], None]]:
+        """Whether every caller may read this at once, and what serves it."""
         interface = interface_of(call)
         takes, returns = ROUTES[interface][call.member]
-        arguments = _arguments(call, takes)
+        arguments = arguments_of(call, takes)
         if interface == INTERFACE:
-            self._start(call, METHODS[call.member], arguments)
+            method = METHODS[call.member]
         elif call.member == "Set":
-            self._start(call, *_write(*arguments))
+            method, arguments = write_of(*arguments)
         else:
-            self._connection.reply(call, returns, self._public(call, *arguments))
+            values = self._reader(call, *arguments)
+            return True, partial(
+                self._serve_read, bare, lambda: self._connection.reply(bare, returns, values())
+            )
+        checked = [check(value) for check, value in zip(method.checks, arguments, strict=True)]
+        return False, partial(self._start, bare, method, checked)
 
-    def _public(self, call: Call, *arguments: str) -> list[object]:
+    def _reader(self, call: Call, *arguments: str) -> Callable[[], list[object]]:
         """What every caller may read; it is at hand."""
         match call.member:
             case "Introspect":
-                return [introspection(call.path)]
+                xml = introspection(call.path)
+                return lambda: [xml]
             case "Get":
-                return [self._value(*arguments)]
+                prop = property_of(*arguments)
+                return lambda: [self._value(prop)]
             case "GetAll":
-                return [self._values(*arguments)]
+                has_properties = check_properties_interface(*arguments) in (INTERFACE, "")
+                return lambda: [self._values() if has_properties else {}]
             case "GetMachineId":
-                return [_MACHINE_ID.read_text(encoding="ascii").strip()]
-        return []  # Ping
+                return lambda: [_MACHINE_ID.read_text(encoding="ascii").strip()]
+        return list  # Ping
 
-    def _value(self, interface: str, name: str) -> object:
-        prop = property_of(interface, name)
+    def _value(self, prop: Property) -> object:
         return wire.variant(prop.signature, prop.read(self._manager, self._manager.status.counters()))
 
-    def _values(self, interface: str) -> dict[str, object]:
-        check_properties_interface(interface)
-        if interface not in (INTERFACE, ""):
-            return {}
+    def _values(self) -> dict[str, object]:
         counters = self._manager.status.counters()  # once, so that the numbers agree
         return {
             name: wire.variant(prop.signature, prop.read(self._manager, counters))
             for name, prop in PROPERTIES.items()
         }
 
+    def _queue(self, waiting: Waiting) -> None:
+        call = waiting.call
+        if self._by_client[waiting.place] >= MAX_CALLS_PER_CLIENT:
+            self._refuse(call, LimitsExceeded(_TOO_MANY))
+            return
+        self._by_client[waiting.place] += 1
+        ahead = self._turns.next_call
+        dropped = self._turns.add(waiting, self._authority.uid_of(call))
+        if dropped:
+            _decrease(self._by_client, dropped.place)
+            self._refuse(dropped.call, LimitsExceeded("too many calls are waiting, and most are yours"))
+        if ahead and self._turns.crowded:
+            self._ask_who(ahead)
+            self._ask_who(call)
+
+    def _ask_who(self, call: Call) -> None:
+        if not self._authority.is_asked(call) and len(self._asking) < MAX_CALLS:
+            task = asyncio.create_task(self._identify(call), name="identifying a caller")
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    async def _identify(self, call: Call) -> None:
+        """Has a connection share the turns of its UID."""
+        with suppress(CallerGone, Disconnected):
+            self._turns.assign(call.sender, (await self._authority.identify(call)).uid)
+
+    def _serve_read(self, call: Call, reply: Callable[[], None]) -> None:
+        _decrease(self._by_client, (call.sender, True))
+        try:
+            reply()
+        except Exception as error:
+            self._refuse(call, error)
+
     def _start(self, call: Call, method: Method, arguments: list[Any]) -> None:
-        checked = [check(value) for check, value in zip(method.checks, arguments, strict=True)]
-        if len(self._tasks) >= MAX_CALLS or self._by_client[call.sender] >= MAX_CALLS_PER_CLIENT:
-            raise LimitsExceeded(f"too many calls are waiting: {MAX_CALLS_PER_CLIENT} of a client may")
-        task = asyncio.create_task(self._serve(call, method, checked), name=f"call of {call.member}")
+        if len(self._tasks) >= MAX_CALLS and self._authority.uid_of(call) != 0:
+            _decrease(self._by_client, (call.sender, False))
+            self._refuse(call, LimitsExceeded(_TOO_MANY))
+            return
+        task = asyncio.create_task(self._serve(call, method, arguments), name=f"call of {call.member}")
         self._tasks.add(task)
-        self._by_client[call.sender] += 1
         task.add_done_callback(partial(self._leave, call.sender))
 
     def _leave(self, client: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        _decrease(self._by_client, client)
+        _decrease(self._by_client, (client, False))
 
     async def _serve(self, call: Call, method: Method, arguments: list[Any]) -> None:
         caller = None
         try:
             caller = await self._authority.identify(call)
+            self._turns.assign(call.sender, caller.uid)
             with self._place(caller.uid):
                 needed = method.needs(caller, *arguments)
                 if needed:
@@ -168,6 +223,10 @@ class Dispatcher:
             _decrease(self._by_uid, uid)
 
     def _refuse(self, call: Call, error: Exception, caller: Caller | None = None) -> None:
+        self._connection.refuse(call, *self._explain(call, error, caller))
+
+    def _explain(self, call: Call, error: Exception, caller: Caller | None = None) -> tuple[str, str]:
+        """Name and text of the error for the caller. Counts it if it is a refusal."""
         if not isinstance(error, BusError | ChangeError):
             log.error("A call of %s failed", quoted(call.member), exc_info=error)
             error = Internal("an internal error; the daemon's log has it")
@@ -175,30 +234,10 @@ class Dispatcher:
             uid = caller.uid if caller else self._authority.uid_of(call)
             who = caller or ("somebody" if uid is None else f"UID {uid}")
             self._refusals.add(uid, f"{call.member} by {who}: {error}")
-        self._connection.refuse(call, bus_name(error), str(error))
+        return bus_name(error), str(error)
 
 
 def _decrease(counter: Counter[T], key: T) -> None:
     counter[key] -= 1
     if not counter[key]:
         del counter[key]
-
-
-def _arguments(call: Call, takes: str) -> list[Any]:
-    if call.signature != takes:
-        raise InvalidArgs(
-            f"{call.member} takes arguments of the types {takes!r}, not {quoted(call.signature)}"
-        )
-    if call.arguments is None:
-        # It has a string, as nothing else in these signatures can be that large.
-        reason = f"{call.size} bytes of arguments are too many: at most {MAX_BODY} are looked at"
-        raise InvalidValue(MESSAGE, reason) if call.member == "SetMessage" else InvalidArgs(reason)
-    return call.arguments
-
-
-def _write(interface: str, name: str, value: tuple[str, Any]) -> tuple[Method, list[Any]]:
-    method = writing(interface, name)
-    signature, content = value
-    if signature != method.signature:
-        raise InvalidArgs(f"the property {name} has the type {method.signature!r}, not {quoted(signature)}")
-    return method, [content]

@@ -2,8 +2,12 @@
 """The objects, interfaces, methods and properties that can be called, and the errors for all others."""
 
 from importlib.resources import files
+from typing import Any
 
+from execwatchd.bus.connection import MAX_BODY
 from execwatchd.bus.errors import (
+    InvalidArgs,
+    InvalidValue,
     PropertyReadOnly,
     UnknownInterface,
     UnknownMethod,
@@ -14,6 +18,7 @@ from execwatchd.bus.manager import METHODS, PROPERTIES
 from execwatchd.bus.members import Method, Property
 from execwatchd.bus.wire import Call
 from execwatchd.shared.quoting import quoted
+from execwatchd.shared.rules import MESSAGE
 
 NAME, PATH, INTERFACE = "org.execwatch1", "/org/execwatch1", "org.execwatch1.Manager"
 
@@ -74,10 +79,24 @@ def _unknown(call: Call, *, has_interface: bool) -> UnknownObject | UnknownInter
     return UnknownMethod(f"{where} has no method {quoted(call.member)}")
 
 
-def check_properties_interface(interface: str) -> None:
+def arguments_of(call: Call, takes: str) -> list[Any]:
+    """The arguments of these types; raises InvalidArgs, or InvalidValue for a message that is too large."""
+    if call.signature != takes:
+        raise InvalidArgs(
+            f"{call.member} takes arguments of the types {takes!r}, not {quoted(call.signature)}"
+        )
+    if call.arguments is None:
+        # It has a string, as nothing else in these signatures can be that large.
+        reason = f"{call.size} bytes of arguments are too many: at most {MAX_BODY} are looked at"
+        raise InvalidValue(MESSAGE, reason) if call.member == "SetMessage" else InvalidArgs(reason)
+    return call.arguments
+
+
+def check_properties_interface(interface: str) -> str:
     """Raises UnknownInterface if the object hasn't this interface; the empty name means all of them."""
     if interface and interface not in ROUTES:
         raise UnknownInterface(f"the object {PATH} has no interface {quoted(interface)}")
+    return interface
 
 
 def property_of(interface: str, name: str) -> Property:
@@ -88,9 +107,15 @@ def property_of(interface: str, name: str) -> Property:
     return PROPERTIES[name]
 
 
-def writing(interface: str, name: str) -> Method:
-    """The method that writes a property; raises UnknownInterface, UnknownProperty or PropertyReadOnly."""
-    write = property_of(interface, name).write
-    if write is None:
+def write_of(interface: str, name: str, value: tuple[str, Any]) -> tuple[Method, list[Any]]:
+    """The method that writes a property, and its arguments.
+
+    Raises UnknownInterface, UnknownProperty, PropertyReadOnly or InvalidArgs.
+    """
+    method = property_of(interface, name).write
+    if method is None:
         raise PropertyReadOnly(f"the property {name} is read-only")
-    return write
+    signature, content = value
+    if signature != method.signature:
+        raise InvalidArgs(f"the property {name} has the type {method.signature!r}, not {quoted(signature)}")
+    return method, [content]

@@ -14,7 +14,7 @@ Here a body is parsed only if its signature is that of a method which the servic
 import io
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from dbus_next._private.address import parse_address
@@ -61,6 +61,10 @@ class Call:
     arguments: list[Any] | None
     interactive: bool
     wants_reply: bool
+
+    def bare(self) -> "Call":
+        """The same without what may be large: enough to answer it."""
+        return replace(self, path="", interface=None, signature="", arguments=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -58,6 +59,7 @@ _CONFIG = """
   </policy>
   <policy user="root">
     <allow own="org.freedesktop.PolicyKit1"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
   </policy>
   <limit name="max_connections_per_user">4096</limit>
   <limit name="max_completed_connections">8192</limit>
@@ -89,6 +91,48 @@ class PrivateBus:
             self._process.communicate()
             self._socket.unlink()
             self._process = None
+
+
+# What the launcher needs of a system: the journal's socket, and a system bus at its usual place, where it
+# looks for systemd. It runs /usr/bin/dbus-broker, which packaging/bootstrap may have unpacked elsewhere ($2).
+_BROKER = """
+mount -t tmpfs none /run && mkdir -p /run/systemd/journal /run/dbus
+ln -s "$1/journal" /run/systemd/journal/socket && ln -s "$1/bus" /run/dbus/system_bus_socket
+[ ! -d "$2" ] || mount -t overlay -o "lowerdir=$2:/usr/bin" none /usr/bin
+exec 3<&0 </dev/null
+LISTEN_PID=$$ LISTEN_FDS=1 exec dbus-broker-launch --scope=system --config-file="$1/bus.conf"
+"""
+_UNPACKED = REPOSITORY / ".venv/dbus-broker/usr/bin"
+
+
+class PrivateBroker(PrivateBus):
+    """A dbus-broker of our own, in a mount namespace of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._directory = directory
+        self._log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        config = self._config.read_text()
+        self._config.write_text(
+            re.sub(r"  <limit .*\n", "", config)
+        )  # it counts by bytes, and takes no others
+
+    def start(self) -> None:
+        self._log.bind(str(self._directory / "journal"))
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(self._socket))
+            self._socket.chmod(0o666)
+            listening.listen(100)
+            command = ["unshare", "--mount", "sh", "-ec", _BROKER, "sh", str(self._directory), str(_UNPACKED)]
+            self._process = subprocess.Popen(command, stdin=listening.fileno(), text=True)
+        while b"MESSAGE=Ready" not in self._log.recv(1 << 16):
+            pass
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.terminate()  # and so ends the broker too
+        super().stop()
+        self._log.close()
 
 
 class _ExternalAs(AuthExternal):
@@ -292,7 +336,12 @@ class Rig:
         """Everything that was sent to the service before has been taken in, and all its tasks are done."""
         client = await self.client()
         await client.get("Version")
+        await self.turns_taken()
         await until(lambda: not any(t.get_name().startswith("call of") for t in asyncio.all_tasks()))
+
+    async def turns_taken(self) -> None:
+        """No call waits for its turn."""
+        await until(lambda: not self.service._dispatcher or not self.service._dispatcher.waiting)
 
 
 @asynccontextmanager

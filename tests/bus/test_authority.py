@@ -260,6 +260,7 @@ async def test_too_many_calls_that_wait(bus: PrivateBus, directory: Path) -> Non
             text = await alice.refused(LIMITS, attempt(alice, "SetMessage"))
             assert text == f"too many calls are waiting: {MAX_CALLS_PER_CLIENT} of a client may"
         await until(lambda: len(polkit.asked) == MAX_QUESTIONS_PER_UID)
+        await rig.turns_taken()
         text = await last.refused(LIMITS, attempt(last, "SetMessage"))
         assert text == f"{MAX_CALLS_PER_UID} calls of UID {ALICE} are waiting already"
         root = await rig.client()

@@ -45,7 +45,14 @@ class Service:
         report: dict[str, Any] = json.loads(self._line())
         return report
 
+    def pause(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
+        self.resume()
         self._process.terminate()
         self._process.communicate()
 
