@@ -166,8 +166,8 @@ class Storms:
     def _make_room(self) -> None:
         """Remove the buckets of users at rest, and the reports of buckets that are gone.
 
-        Such a bucket is full, as a new one would be. Only with a limit of one a second, and of two execs in the
-        very microsecond of its removal, the removed bucket may suppress the second one.
+        Such a bucket is full, as a new one would be. Only with a limit of one a second, and of two execs in
+        the very microsecond of its removal, the removed bucket may suppress the second one.
         """
         maps = self._programs.current.buckets
         buckets = maps.buckets()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An exec is in the journal or counted as lost, whatever happens to the daemon, the journal or the bus."""
 
+import itertools
 import os
 import random
 import re
@@ -319,6 +320,12 @@ def test_a_daemon_that_hangs_is_replaced_by_the_watchdog(watching: Box, storm: S
     assert arrived(watching, "hang") == dict.fromkeys(range(500), 1)
 
 
+def _lowest_free(pid: int) -> int:
+    """The number that its next descriptor would have: what was closed may have left a gap."""
+    used = {int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    return next(number for number in itertools.count() if number not in used)
+
+
 def _limit_descriptors(box: Box, soft: str) -> None:
     """As the daemon's user, who may: root in a container may not."""
     prlimit = f"prlimit --pid={box.show('execwatchd', 'MainPID')} --nofile={soft}:"
@@ -343,8 +350,7 @@ def test_without_a_free_descriptor_nothing_ends(boot: Boot, storm: Storm) -> Non
     pid = box.main_pid("execwatchd")
     storm.run("before", 100)
     at_rest(box)
-    in_use = {int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir()}
-    _limit_descriptors(box, str(min(set(range(len(in_use) + 1)) - in_use)))  # none is free below
+    _limit_descriptors(box, str(_lowest_free(pid)))
     os.kill(pid, signal.SIGHUP)
     storm.run("starved", 100)
     _wait_for_line(box, "failed, and is tried again")
