@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Counts every exec, successful or failed, and decides which are recorded. */
 
-/* Whether the actions of both its real and its effective UID are to ignore it. */
-static __always_inline bool is_left_out(struct rule *rule, u32 uid, struct task_struct *task)
+/* Whether the action of its effective UID is to ignore an exec that its real UID's ignores. */
+static __always_inline bool is_ignored_as(u32 euid, u32 uid, struct task_struct *task)
 {
-  if (rule->action != ACTION_IGNORE)
-    return false;
-  u32 euid = GET(GET(task, cred), euid);
   if (euid == uid)
     return true;
-  rule = rule_for(euid, charged(euid, task));
+  struct rule *rule = rule_for(euid, charged(euid, task));
   return !rule || rule->action == ACTION_IGNORE;
 }
 
@@ -26,12 +23,17 @@ static __always_inline bool is_unattended(struct task_struct *task)
 #endif
 }
 
-/* An exec that gains privilege is never ignored. */
+/* An exec that gains privilege is never ignored. Its credentials are read only where it would be. */
 static __always_inline bool is_ignored(struct rule *rule, u32 uid, struct task_struct *task, bool succeeded)
 {
-  if (!is_left_out(rule, uid, task) && !is_unattended(task))
+  bool unattended = is_unattended(task);
+
+  if (rule->action != ACTION_IGNORE && !unattended)
     return false;
-  return !(succeeded && may_have_gained(task));
+  struct privilege now = privilege_of(task);
+  if (!unattended && !is_ignored_as(now.euid, uid, task))
+    return false;
+  return !(succeeded && may_have_gained(task, &now));
 }
 
 /* The rule of an exec that is to be recorded, else NULL. `scratch`: the memory for its record. */

@@ -84,13 +84,12 @@ static __always_inline void put_caller(struct record *record, struct task_struct
  * Whether an exec that has just succeeded gave its process privilege. If on_task_rename was skipped for it,
  * nobody can tell: then it may have.
  */
-static __always_inline bool may_have_gained(struct task_struct *task)
+static __always_inline bool may_have_gained(struct task_struct *task, struct privilege *now)
 {
   u64 key = (u64)task;
   struct caller *caller = caller_of(key, slot_of(key));
-  struct privilege now = privilege_of(task);
 
-  return !caller || caller->check != check_of(caller) || is_gain(&caller->privilege, &now);
+  return !caller || caller->check != check_of(caller) || is_gain(&caller->privilege, now);
 }
 
 static __always_inline void forget_caller(struct task_struct *task)
