@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from execwatchd.bus import wire
 from execwatchd.bus.authority import Authority, Caller, CallerGone
 from execwatchd.bus.connection import Connection, Disconnected
+from execwatchd.bus.declarations import Method, Property
 from execwatchd.bus.errors import (
     AccessDenied,
     BusError,
@@ -27,7 +28,6 @@ from execwatchd.bus.errors import (
     bus_name,
 )
 from execwatchd.bus.manager import METHODS, PROPERTIES, Manager
-from execwatchd.bus.members import Method, Property
 from execwatchd.bus.refusals import Refusals
 from execwatchd.bus.routes import (
     INTERFACE,

@@ -5,8 +5,7 @@ import logging
 
 from execwatchd import __version__
 from execwatchd.bus.authority import MANAGE, READ, Authority, Caller
-from execwatchd.bus.errors import NoSuchMessage
-from execwatchd.bus.members import (
+from execwatchd.bus.declarations import (
     Check,
     Method,
     Property,
@@ -15,6 +14,7 @@ from execwatchd.bus.members import (
     value_argument,
     value_or_default,
 )
+from execwatchd.bus.errors import NoSuchMessage
 from execwatchd.bus.refusals import Refusals
 from execwatchd.policy.in_effect import InEffect
 from execwatchd.policy.table import RuleTable

@@ -5,6 +5,7 @@ from importlib.resources import files
 from typing import Any
 
 from execwatchd.bus.connection import MAX_BODY
+from execwatchd.bus.declarations import Method, Property
 from execwatchd.bus.errors import (
     InvalidArgs,
     InvalidValue,
@@ -15,7 +16,6 @@ from execwatchd.bus.errors import (
     UnknownProperty,
 )
 from execwatchd.bus.manager import METHODS, PROPERTIES
-from execwatchd.bus.members import Method, Property
 from execwatchd.bus.wire import Call
 from execwatchd.shared.quoting import quoted
 from execwatchd.shared.rules import MESSAGE

@@ -10,9 +10,9 @@ from typing import Any
 from execwatchd.bus import wire
 from execwatchd.bus.authority import Authority
 from execwatchd.bus.connection import BUS, Connection, Disconnected
+from execwatchd.bus.declarations import default_property
 from execwatchd.bus.dispatch import Dispatcher
 from execwatchd.bus.manager import Manager
-from execwatchd.bus.members import default_property
 from execwatchd.bus.refusals import Refusals
 from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE, SIGNATURES
 from execwatchd.bus.wire import ErrorReply

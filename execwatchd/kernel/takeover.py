@@ -7,15 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from execwatchd.kernel import comeback
 from execwatchd.kernel.available import LeftOut, available
-from execwatchd.kernel.comeback import Stored
 from execwatchd.kernel.descriptor_store import Store
 from execwatchd.kernel.digest import digest
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.ledger import Page
 from execwatchd.kernel.members import RUNNING
 from execwatchd.kernel.options import Options, plain
+from execwatchd.kernel.stored import Stored, usable_generations
 from execwatchd.shared.counters import Counters
 from execwatchd.shared.errors import Failure
 from execwatchd.shared.message_ids import MessageId, log_fields
@@ -54,7 +53,7 @@ class Generations:
         """Take over what was stored, or load and attach. `fill` writes the rules into a generation's maps,
         before the first exec can be seen. Raises Failure.
         """
-        usable = comeback.usable(self._store, stored)
+        usable = usable_generations(self._store, stored)
         last = usable[-1] if usable else None
         whole = last if isinstance(last, Generation) and last.is_complete() else None
         attached = whole.ledger.digest if whole else ""

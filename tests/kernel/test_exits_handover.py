@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from execwatchd.kernel import layout
-from execwatchd.kernel.comeback import Stored
 from execwatchd.kernel.libbpf import Map, Pointer
+from execwatchd.kernel.stored import Stored
 from execwatchd.kernel.takeover import Generations
 from execwatchd.stream.decode import Decoder, Record
 from tests.kernel.test_takeover import Manager, die, duplicates, start

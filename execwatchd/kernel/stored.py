@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 Stored = Generation | Remains
 
 
-def usable(store: Store, stored: Mapping[str, int]) -> list[Stored]:
+def usable_generations(store: Store, stored: Mapping[str, int]) -> list[Stored]:
     """The generations that count, oldest first, the last one attached if any is. All other descriptors are
     closed, here and in the store.
     """

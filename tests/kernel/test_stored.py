@@ -12,9 +12,9 @@ from itertools import pairwise
 import pytest
 
 from execwatchd.kernel import c_source, layout, loader, members
-from execwatchd.kernel.comeback import Stored
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.options import Options
+from execwatchd.kernel.stored import Stored
 from execwatchd.kernel.takeover import Generations
 from execwatchd.shared.counters import Counters
 from execwatchd.shared.message_ids import MessageId
