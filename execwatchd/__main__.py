@@ -31,7 +31,10 @@ def main() -> int:
 
         return start.run(foreground=arguments.foreground)
     except Failure as failure:
-        print(*(f"execwatchd: {line}" for line in str(failure).splitlines()), sep="\n", file=sys.stderr)
+        # As a command of the unit: journald takes the number for the priority, sd-daemon(3).
+        error = "<3>" if "JOURNAL_STREAM" in os.environ else ""
+        lines = (f"{error}execwatchd: {line}" for line in str(failure).splitlines())
+        print(*lines, sep="\n", file=sys.stderr)
         if failure.code == EXIT_FAILURE and "NOTIFY_SOCKET" in os.environ:
             time.sleep(_RESTART_DELAY)
         return failure.code

@@ -70,6 +70,7 @@ class Daemon:
         self._in_effect = InEffect()
         self._foreground = foreground
         self._state = StateStore(state_file("state.json"), files.state)
+        self._in_effect.state_problem = self._state.problem
         self._table: RuleTable
         self.generations = Generations(manager)
         self._ended = asyncio.Event()

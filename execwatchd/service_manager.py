@@ -4,6 +4,7 @@
 The only module of the daemon that imports systemd.
 """
 
+import errno
 import os
 import select
 import time
@@ -17,6 +18,7 @@ class ServiceManager:
 
     def __init__(self) -> None:
         self.present = bool(os.environ.get("NOTIFY_SOCKET"))
+        self._spare = _spare()
         interval = os.environ.get("WATCHDOG_USEC", "0")
         self.watchdog = int(interval) / 1e6 if interval.isdigit() else 0.0  # seconds; 0: none
 
@@ -74,8 +76,26 @@ class ServiceManager:
         return _Barrier(ours)
 
     def _send(self, *lines: str, fds: Sequence[int] = ()) -> None:
-        if self.present:
+        if not self.present:
+            return
+        try:
             daemon.notify("\n".join(lines), fds=list(fds))
+        except OSError as error:
+            if error.errno != errno.EMFILE or self._spare < 0:
+                raise
+            os.close(self._spare)  # each message needs a socket of its own: else the watchdog would starve
+            try:
+                daemon.notify("\n".join(lines), fds=list(fds))
+            finally:
+                self._spare = _spare()
+
+
+def _spare() -> int:
+    """A descriptor to give up when there is no other; -1: there is none."""
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 class _Barrier:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from execwatchd.ctl.cli import parse
 from execwatchd.ctl.ports import EXIT_INTERRUPTED, Journal, Manager, Source, Tools
 from execwatchd.ctl.view.terminal import console, printable
-from execwatchd.shared.errors import Failure
+from execwatchd.shared.errors import EXIT_FAILURE, Failure
 
 
 def main(arguments: Sequence[str] | None = None, tools: Tools | None = None) -> int:
@@ -23,8 +23,16 @@ def main(arguments: Sequence[str] | None = None, tools: Tools | None = None) -> 
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # As in `log | head`. The interpreter flushes stdout again at exit, and must not do so into the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
         return 0
+    except OSError as error:
+        _print_no_more()
+        print(f"execwatchctl: cannot print: {error.strerror}", file=sys.stderr)
+        return EXIT_FAILURE
+
+
+def _print_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: Sequence[str], tools: Tools | None) -> int:

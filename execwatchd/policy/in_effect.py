@@ -25,6 +25,7 @@ class InEffect:
         self._rejected = ""
         self._older_program = ""
         self._store_problem = ""
+        self.state_problem = ""  # why the state is not in effect; until the next start
         self._left_out: Mapping[str, str] = {}
         self._running: Options = {}
         self._at_start: Options = {}
@@ -43,9 +44,7 @@ class InEffect:
         ]
         if self._older_program:
             lines.append(f"running an older program: {_short(self._older_program)}")
-        if self._store_problem:
-            lines.append(self._store_problem)
-        return lines
+        return lines + [problem for problem in (self.state_problem, self._store_problem) if problem]
 
     def started(
         self, wanted: Options, running: Options, left_out: Mapping[str, str], older_program: str
@@ -101,6 +100,9 @@ class InEffect:
 def _public(reason: Exception | str) -> str:
     if not isinstance(reason, ConfigError):
         return _short(str(reason))
+    unreadable = [problem for problem in reason.problems if ": cannot be read: " in problem]
+    if unreadable:  # --check-config by root would find nothing
+        return _short(f"{'; '.join(unreadable)} (the user execwatchd must be able to read it)")
     files = ", ".join(dict.fromkeys(problem.partition(": ")[0] for problem in reason.problems))
     return _short(f"error in {files}; execwatchd --check-config shows it")
 

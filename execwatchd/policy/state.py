@@ -36,6 +36,7 @@ class StateStore:
         """`loaded`: what reader.state read at `path`."""
         self._path = path
         self._keeps_rejected = False  # a rejected file is still at `path`, and must not be overwritten
+        self.problem = ""  # on one line: why what was set over the bus is not in effect
         self.state, rejected = loaded or Loaded()
         if path and rejected:
             self._reject(path, rejected)
@@ -53,6 +54,7 @@ class StateStore:
         except OSError as error:
             self._keeps_rejected = True
             fate = f"left in place, as it cannot be renamed: {error.strerror}"
+        self.problem = f"what was set over D-Bus before this start is not in effect: {path} was {fate}"
         log.error(
             "State file %s rejected, %s: %s. What was set over D-Bus is not in effect.",
             path,

@@ -58,7 +58,7 @@ def remark(r: Record) -> bytes:
     """What a reader must know about the command line, as a shell comment behind it."""
     missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
     text = f" # cut, {missing}" if r.flags & _CUT_ARGV else ""
-    shown = string(r.comm) + b"\0" + (r.argv or r.filename)  # the NUL: no character is half in each
+    shown = b"\0".join((string(r.comm), string(r.message), r.argv or r.filename))  # no character is in two
     if not shown.isascii() and has_right_to_left(shown.decode(errors="replace")):
         text += " # right-to-left"  # a terminal may show the line in another order
     return (f"{text} # {_errno_name(r.result)}" if r.result else text).encode()

@@ -234,6 +234,7 @@ def test_an_errno_that_has_no_name_here() -> None:
         ({"comm": "a\u3164".encode()}, r"37926 501 a\343\205\244 Hi user 501!: ls -la"),
         ({"message": "a\ufe0f b".encode()}, r"37926 501 bash a\357\270\217 b: ls -la"),
         ({"argv": "ls\0אבג\0".encode()}, "37926 501 bash Hi user 501!: ls 'אבג' # right-to-left"),
+        ({"message": "אבג".encode()}, "37926 501 bash אבג: ls -la # right-to-left"),
         ({"comm": "אבג".encode()}, "37926 501 אבג Hi user 501!: ls -la # right-to-left"),
         ({"comm": b"\xd7", "argv": b"\x80\0"}, r"37926 501 \327 Hi user 501!: $'\200'"),
         ({"argv": b"", "filename": "/ש\0".encode()}, "37926 501 bash Hi user 501!: '/ש' # right-to-left"),

@@ -105,3 +105,19 @@ def test_a_store_without_room_is_a_line_until_it_has_some() -> None:
         in_effect.store(problem)
     assert heard == [["no room"], []]
     assert in_effect.lines == []
+
+
+def test_a_file_that_the_daemon_may_not_read_is_named_with_the_remedy() -> None:
+    """root's --check-config would find no error in it."""
+    in_effect = InEffect()
+    in_effect.rejected(ConfigError(["/etc/x.toml: cannot be read: Permission denied", "/etc/y.toml: a: b"]))
+    assert in_effect.lines == [
+        "running an older configuration: /etc/x.toml: cannot be read: Permission denied"
+        " (the user execwatchd must be able to read it)"
+    ]
+
+
+def test_a_state_that_was_set_aside_is_a_line() -> None:
+    in_effect = InEffect()
+    in_effect.state_problem = "what was set over D-Bus before this start is not in effect: …"
+    assert in_effect.lines == [in_effect.state_problem]

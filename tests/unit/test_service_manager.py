@@ -2,6 +2,7 @@
 """What systemd keeps or refuses, on a socket that stands for it."""
 
 import array
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -96,3 +97,26 @@ def test_the_barrier(systemd: Systemd) -> None:
 def test_without_a_service_manager_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     assert ServiceManager().has_room()() is True
+
+
+def test_without_a_free_descriptor_it_gives_up_a_spare_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each message needs a socket: without this, the watchdog would end a daemon that works."""
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    manager, sent = ServiceManager(), []
+    free = [0]
+
+    def notify(text: str, fds: list[int]) -> None:
+        if len(os.listdir("/proc/self/fd")) > free[0]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        sent.append(text)
+
+    monkeypatch.setattr("execwatchd.service_manager.daemon.notify", notify)
+    free[0] = len(os.listdir("/proc/self/fd")) - 1
+    for _ in range(3):
+        manager.alive()
+    assert sent == ["WATCHDOG=1"] * 3
+    assert len(os.listdir("/proc/self/fd")) - 1 == free[0]
+    free[0] -= 1
+    with pytest.raises(OSError, match="Too many open files"):
+        manager.alive()
+    os.close(manager._spare)

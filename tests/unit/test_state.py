@@ -83,7 +83,8 @@ def test_no_path_keeps_nothing() -> None:
 )
 def test_a_bad_file_is_set_aside(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
     path.write_bytes(content)
-    assert state_store(path).state == Layer()
+    store = state_store(path)
+    assert store.state == Layer()
     (aside,) = names(path)
     assert aside.startswith("state.json.rejected-")
     assert (path.parent / aside).read_bytes() == content
@@ -91,6 +92,7 @@ def test_a_bad_file_is_set_aside(path: Path, content: bytes, caplog: pytest.LogC
     assert record.levelno == logging.ERROR
     assert record.__dict__["journal"]["MESSAGE_ID"] == MessageId.STATE_REJECTED.value
     assert aside in record.getMessage()
+    assert aside in store.problem
     assert len(record.getMessage().splitlines()) == 1
 
 
