@@ -90,8 +90,9 @@ def reload(box: Box) -> None:
     assert box.call(*message).stdout == 's "Reloaded"\n'
     box.shell(f"""printf '%s\n' 'default_message = "Rejected"' 'cwd = 5' 'nonsense = 1' >{drop_in}""")
     assert box.systemctl("reload", UNIT, check=False).returncode == 1
-    said = [str(entry["MESSAGE"]) for entry in box.journal("-u", UNIT) if drop_in in str(entry["MESSAGE"])]
-    assert sorted(line.rpartition(": ")[0] for line in said) == [
+    lines = [str(entry["MESSAGE"]) for entry in box.journal("-u", UNIT)]
+    problems = [line for line in lines if f"{drop_in}: " in line]
+    assert sorted(line.rpartition(": ")[0] for line in problems) == [
         f"{who}: {drop_in}: {key}"
         for who in ("configuration rejected, the old one stays", "execwatchd")
         for key in ("cwd", "nonsense")
