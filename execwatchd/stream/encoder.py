@@ -7,7 +7,6 @@ long way: the record is decoded (decode.py) and written field by field (exec_ent
 give the same datagram.
 """
 
-import re
 import sys
 from functools import lru_cache
 
@@ -31,9 +30,6 @@ _SHORT = 256  # bytes of arguments
 _PATHS_SIZE = 1024  # bytes of filename, interp and cgroup
 
 
-_unusual = re.compile(rb"[\n\x80-\xff]").search
-
-
 class _LongWayError(Exception):
     """These arguments need the long way: they have a line feed, a remark, or may have a secret."""
 
@@ -52,8 +48,10 @@ class Encoder:
         suspects = redact.suspects if redact else _no_secret
 
         def cmdline(argv: bytes) -> bytes:
-            if suspects(argv) or (_unusual(argv) and _needs_long_way(argv)):
-                raise _LongWayError  # an exception isn't cached: no possible secret stays in memory
+            if suspects(argv) or b"\n" in argv or not (argv.isascii() or _left_to_right(argv)):
+                # A line feed needs a field of its own form, text from right to left a remark. An exception
+                # isn't cached: no possible secret stays in memory.
+                raise _LongWayError
             return utf8(argv)
 
         self._redact = redact
@@ -115,9 +113,8 @@ def _no_secret(_argv: bytes) -> bool:
     return False
 
 
-def _needs_long_way(argv: bytes) -> bool:
-    """A line feed needs a field of its own form, text from right to left a remark."""
-    return b"\n" in argv or has_right_to_left(argv.decode(errors="replace"))
+def _left_to_right(argv: bytes) -> bool:
+    return not has_right_to_left(argv.decode(errors="replace"))
 
 
 def redacted(record: Record, redactor: Redactor) -> Record:
