@@ -19,6 +19,7 @@ from tests.kernel_objects import (
     left_by_session,
     loaded,
     loaded_programs,
+    programs_of,
     text,
 )
 from tests.system.harness import BOX, REPOSITORY, Boot, Box, wait_until
@@ -104,26 +105,38 @@ systemctl stop execwatchd
 
 
 def test_a_run_in_somebody_elses_foreground(tmp_path: Path, before: set[KernelObject]) -> None:
-    output = tmp_path / "output"
+    with run_by_others(tmp_path / "output") as pid:
+        holders = all_holders(loaded() - before)
+        assert left_by_session(before) == {}
+        # others may run one meanwhile, too
+        new = {one for one, some in holders.items() if pid in {holder.pid for holder in some}}
+        assert {one.name for one in new} >= {"on_exec", "on_task_rename", "config", "output"}
+        os.kill(pid, signal.SIGTERM)
+        assert await_end(before) == {}
+        wait_until(lambda: not loaded() & new, "they are gone")
+
+
+@contextmanager
+def run_by_others(output: Path) -> Iterator[int]:
+    """The PID of an attached execwatchd that isn't below the session's processes, so ends by name only."""
     command = ("setsid", "-f", *ALONE, sys.executable, "-sP", "-m", "execwatchd", "--foreground")
     with outside(), output.open("wb") as file:
         subprocess.run(command, cwd=REPOSITORY, stdout=file, stderr=file, env=environment(), check=True)
-    wait_until(lambda: "system bus: none" in output.read_text(errors="replace"), "it is attached")
-    holders = all_holders(loaded() - before)
-    assert left_by_session(before) == {}
-    pids = {holder.pid for some in holders.values() for holder in some}
-    (pid,) = (pid for pid in pids if _writes_to(pid, output))  # others may run one meanwhile, too
-    new = {one for one, some in holders.items() if pid in {holder.pid for holder in some}}
-    assert {one.name for one in new} >= {"on_exec", "on_task_rename", "config", "output"}
-    os.kill(pid, signal.SIGTERM)
-    assert await_end(before) == {}
-    wait_until(lambda: not loaded() & new, "they are gone")
+    try:
+        wait_until(lambda: "system bus: none" in output.read_text(errors="replace"), "it is attached")
+        yield next(pid for pid in _writing_to(output) if programs_of(pid))
+    finally:
+        for pid in _writing_to(output):
+            os.kill(pid, signal.SIGKILL)
 
 
-def _writes_to(pid: int, output: Path) -> bool:
-    with suppress(OSError):  # it has ended
-        return Path(f"/proc/{pid}/fd/1").readlink() == output
-    return False
+def _writing_to(output: Path) -> list[int]:
+    def writes(process: Path) -> bool:
+        with suppress(OSError):  # it has ended
+            return (process / "fd/1").readlink() == output
+        return False
+
+    return [int(process.name) for process in Path("/proc").glob("[0-9]*") if writes(process)]
 
 
 def all_holders(objects: set[KernelObject]) -> Holders:
