@@ -66,7 +66,7 @@ def _put_right(number: int, fds: dict[str, int], wrong: Iterable[str], store: St
 
 
 def _opened(number: int, fds: dict[str, int], others: dict[str, int]) -> list[Stored]:
-    """None if nothing in it tells of execs; its descriptors then go to `others`."""
+    """Empty if it counts and holds no execs; its descriptors then go to `others`."""
     if all(name in fds for name in members.READ.members):
         generation = Generation(number, fds)
         try:

@@ -143,7 +143,7 @@ class Drain:
         self._sources = sources
         self._wait_writable = wait_writable
         self._on_empty = on_empty
-        self._readers = [Reader(one, outbox, seen) for one in (*sources.former, sources.current)]
+        self._readers = [Reader(source, outbox, seen) for source in (*sources.former, sources.current)]
         self._pending: asyncio.Handle | None = None
         self._guard = Guard("reading the ring")
         self._stopped = False

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.service_manager import Manager
 from tests.kernel.watch import Runner, Watch, hand_over, watching
 from tests.running import nothing_is_left_running
 
@@ -68,3 +69,12 @@ def tracepoint_ids(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def watch() -> Iterator[Watch]:
     with watching() as attached:
         yield attached
+
+
+@pytest.fixture
+def manager() -> Iterator[Manager]:
+    """Closes what it still keeps."""
+    made = Manager()
+    yield made
+    for name in list(made.kept):
+        made.remove(name)

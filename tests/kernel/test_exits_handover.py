@@ -5,7 +5,6 @@ import os
 import signal
 import struct
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -15,19 +14,12 @@ from execwatchd.kernel.libbpf import Map, Pointer
 from execwatchd.kernel.stored import Stored
 from execwatchd.kernel.takeover import Generations
 from execwatchd.stream.decode import Decoder, Record
-from tests.kernel.test_takeover import Manager, die, duplicates, start
+from tests.kernel.service_manager import Manager
+from tests.kernel.test_takeover import die, duplicates, start
 from tests.kernel.watch import DEFAULT
 
 EXITS = replace(DEFAULT, exits=True)
 OTHER = replace(EXITS, cwd=True)
-
-
-@pytest.fixture
-def manager() -> Iterator[Manager]:
-    made = Manager()
-    yield made
-    for name in list(made.kept):
-        made.remove(name)
 
 
 def begin() -> subprocess.Popen[bytes]:

@@ -5,7 +5,7 @@ import os
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -25,7 +25,8 @@ from execwatchd.stream.outbox import Outbox
 from tests.fakes.kernel import FakeJournal
 from tests.fakes.native import fields
 from tests.fakes.rules import rule
-from tests.kernel.test_takeover import Manager, die, numbers
+from tests.kernel.service_manager import Manager
+from tests.kernel.test_takeover import die, numbers
 from tests.kernel.watch import DEFAULT, exists, objects
 
 UID = 40000 + os.getpid() % 20000
@@ -50,14 +51,6 @@ SWAPS = [
     ("prog.on_exec", "prog.on_exec_retry"),
     ("link.task_rename", "link.sched_process_exec"),
 ]
-
-
-@pytest.fixture
-def manager() -> Iterator[Manager]:
-    made = Manager()
-    yield made
-    for name in list(made.kept):
-        made.remove(name)
 
 
 def fill(new: Generation) -> None:
