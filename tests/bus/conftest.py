@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.bus.harness import PrivateBus, scratch
+from tests.bus.harness import PrivateBus, Service, scratch
 from tests.running import nothing_is_left_running
 
 __all__ = ["nothing_is_left_running"]
@@ -48,3 +48,11 @@ def bus(directory: Path) -> Iterator[PrivateBus]:
     private.start()
     yield private
     private.stop()
+
+
+@pytest.fixture
+def service(bus: PrivateBus, directory: Path) -> Iterator[Service]:
+    running = Service(bus, directory)
+    yield running
+    running.stop()
+    print(running.log())  # pytest shows it where the test failed

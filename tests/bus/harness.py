@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A private system bus with the shipped policy, callers of any UID, and a stand-in for polkit."""
+"""A private system bus with the shipped policy; on it the service, callers of any UID, and a fake polkit."""
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -32,6 +35,8 @@ POLICY = REPOSITORY / "packaging/dbus/org.execwatch1.conf"
 
 # Neither is root; both are in every /etc/passwd (daemon and bin), which dbus-daemon asks for.
 ALICE, BOB = 1, 2
+
+CAPACITY = 16  # UIDs that the table of a Service holds
 
 OWN_ERROR, DBUS_ERROR = "org.execwatch1.Error.", "org.freedesktop.DBus.Error."
 
@@ -382,3 +387,42 @@ def scratch() -> Path:
     directory.mkdir(mode=0o755)
     directory.chmod(0o755)
     return directory
+
+
+class Service:
+    """The service in a process of its own."""
+
+    def __init__(self, bus: PrivateBus, directory: Path) -> None:
+        self.state = directory / "state.json"
+        self._log = directory / "log"
+        command = [sys.executable, "-m", "tests.bus.service", bus.address, str(self.state), str(CAPACITY)]
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self._line() == "ready\n", self.log()
+
+    def report(self) -> dict[str, Any]:
+        """Its memory in KiB, the kernel's map, and how many tasks it has."""
+        self._process.send_signal(signal.SIGUSR1)
+        report: dict[str, Any] = json.loads(self._line())
+        return report
+
+    def pause(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.resume()
+        self._process.terminate()
+        self._process.communicate()
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def _line(self) -> str:
+        assert self._process.stdout
+        line: str = self._process.stdout.readline()
+        return line

@@ -2,75 +2,29 @@
 """Ten thousand calls of every kind, a thousand clients: the right answer to each, and nothing left of it."""
 
 import asyncio
-import json
-import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from execwatchd.bus.routes import INTERFACE, PATH
 from tests.bus.calls import CALLS, DENIED, OK, Made, expected
-from tests.bus.harness import ALICE, BOB, OWN_ERROR, REPOSITORY, CallError, Client, PrivateBus, callers
+from tests.bus.harness import (
+    ALICE,
+    BOB,
+    CAPACITY,
+    OWN_ERROR,
+    CallError,
+    Client,
+    PrivateBus,
+    Service,
+    callers,
+)
 from tests.fakes.control import state_store
 
-CAPACITY = 16
 BATCHES, CALLS_EACH = 200, 50
 CLIENTS = 1000
 LEAKS = ("Traceback", 'File "', "execwatchd-test-", "site-packages", "/execwatchd/", ".py")
-
-
-class Service:
-    """The service in a process of its own."""
-
-    def __init__(self, bus: PrivateBus, directory: Path) -> None:
-        self.state = directory / "state.json"
-        self._log = directory / "log"
-        command = [sys.executable, "-m", "tests.bus.service", bus.address, str(self.state), str(CAPACITY)]
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        assert self._line() == "ready\n", self.log()
-
-    def report(self) -> dict[str, Any]:
-        """Its memory in KiB, the kernel's map, and how many tasks it has."""
-        self._process.send_signal(signal.SIGUSR1)
-        report: dict[str, Any] = json.loads(self._line())
-        return report
-
-    def pause(self) -> None:
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
-
-    def stop(self) -> None:
-        self.resume()
-        self._process.terminate()
-        self._process.communicate()
-
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def _line(self) -> str:
-        assert self._process.stdout
-        line: str = self._process.stdout.readline()
-        return line
-
-
-@pytest.fixture
-def service(bus: PrivateBus, directory: Path) -> Iterator[Service]:
-    running = Service(bus, directory)
-    yield running
-    running.stop()
-    print(running.log())  # pytest shows it where the test failed
 
 
 async def outcome(client: Client, made: Made) -> str:

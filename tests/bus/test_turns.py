@@ -14,8 +14,7 @@ from dbus_next.message import Message
 
 from execwatchd.bus.manager import PROPERTIES
 from execwatchd.bus.routes import INTERFACE, NAME, PATH, PROPERTIES_INTERFACE
-from tests.bus.harness import ALICE, BOB, Client, PrivateBroker, PrivateBus, callers, until
-from tests.bus.test_storm import Service
+from tests.bus.harness import ALICE, BOB, Client, PrivateBroker, PrivateBus, Service, callers, until
 
 FLOODERS, CALLS_EACH = 60, 20
 BUSES = {"dbus-daemon": PrivateBus, "dbus-broker": PrivateBroker}
@@ -27,14 +26,6 @@ def bus(request: pytest.FixtureRequest, directory: Path) -> Iterator[PrivateBus]
     private.start()
     yield private
     private.stop()
-
-
-@pytest.fixture
-def service(bus: PrivateBus, directory: Path) -> Iterator[Service]:
-    running = Service(bus, directory)
-    yield running
-    running.stop()
-    print(running.log())  # pytest shows it where the test failed
 
 
 class Monitor:
