@@ -160,11 +160,11 @@ class FakeSources:
         return self.unread_count
 
     def counters(self) -> Counters:
-        each = [one.counters() for one in (*self.former, self.current)]
+        each = [source.counters() for source in (*self.former, self.current)]
         return Counters(*map(sum, zip(*each, strict=True)))
 
     def reported(self) -> int:
-        return sum(one.ledger.page.reported for one in (*self.former, self.current))
+        return sum(source.ledger.page.reported for source in (*self.former, self.current))
 
     def settle(self) -> None:
         self.settled += 1

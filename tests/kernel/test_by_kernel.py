@@ -69,9 +69,9 @@ def test_it_has_a_bucket_of_its_own_with_the_default_limit(
         passed = settled(watch, handler, COUNT)
         assert passed + suppressed(watch, KERNEL) == COUNT
         assert suppressed(watch, KERNEL) > COUNT // 2
-        roots = [one for one in by(watch, 0) if one.filename == bytes(target) + b"\0"]
+        roots = [record for record in by(watch, 0) if record.filename == bytes(target) + b"\0"]
         run(runner, target, 0, COUNT)
-        assert len([one for one in by(watch, 0) if one.filename == bytes(target) + b"\0"]) == COUNT
+        assert len([record for record in by(watch, 0) if record.filename == bytes(target) + b"\0"]) == COUNT
         assert roots == []
         assert suppressed(watch, 0) == suppressed(watch, SHARED) == 0
         assert passed + suppressed(watch, KERNEL) == COUNT
@@ -94,8 +94,10 @@ def test_the_default_rule_applies_and_not_roots(
         if flag:
             assert settled(watch, handler, COUNT) == COUNT
         files = {bytes(handler) + b"\0", bytes(target) + b"\0"}
-        recorded = watch.by(lambda one: one.filename in files)
-        said = {(one.uid, one.flags & Flag.BY_KERNEL, one.message.rstrip(b"\0")) for one in recorded}
+        recorded = watch.by(lambda record: record.filename in files)
+        said = {
+            (record.uid, record.flags & Flag.BY_KERNEL, record.message.rstrip(b"\0")) for record in recorded
+        }
         assert said == {(0, flag, b"by default" if flag else b"root's")}
         assert len(recorded) == COUNT
         assert watch.generation.counters().ignored >= ignored + COUNT

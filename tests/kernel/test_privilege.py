@@ -49,7 +49,7 @@ def privileged(public: Path, target: Path) -> Iterator[Callable[[str], Path]]:
 
 
 def of(watch: Watch, file: Path) -> list[Record]:
-    return watch.by(lambda one: one.filename == os.fsencode(file) + b"\0")
+    return watch.by(lambda record: record.filename == os.fsencode(file) + b"\0")
 
 
 def ignoring(watch: Watch, *uids: int) -> None:
@@ -64,7 +64,9 @@ def test_an_ignored_user_with_the_effective_uid_of_another(runner: Runner, targe
         ignored = watch.generation.counters().ignored
         run_as(runner, target, UID, 0)
         records = by(watch, UID)
-        assert [(one.euid, one.message.rstrip(b"\0")) for one in records] == [(0, b"ignored")] * COUNT
+        assert [(record.euid, record.message.rstrip(b"\0")) for record in records] == [
+            (0, b"ignored")
+        ] * COUNT
         assert watch.generation.counters().ignored == ignored
         run_as(runner, target, UID, UID + 1)
         assert len(by(watch, UID)) == COUNT
@@ -114,7 +116,7 @@ def test_an_exec_whose_gain_nobody_can_tell_is_recorded(runner: Runner, target: 
         ignoring(watch, UID)
         os.close(watch.generation.fds.pop("link.task_rename"))
         run(runner, target, UID, COUNT)
-        assert [one.comm for one in by(watch, UID)] == [bytes(16)] * COUNT
+        assert [record.comm for record in by(watch, UID)] == [bytes(16)] * COUNT
 
 
 def test_a_gain_without_a_terminal_or_a_session(target: Path, privileged: Callable[[str], Path]) -> None:
@@ -134,4 +136,4 @@ def test_a_failed_exec_gains_nothing(runner: Runner, tracepoint_ids: Path) -> No
             helper = runner.start("many", "/nonexistent", str(UID), "1", str(euid)).ready()
             helper.go()
             assert helper.end() == 2
-            assert len(watch.by(lambda one: one.uid == UID)) == recorded
+            assert len(watch.by(lambda record: record.uid == UID)) == recorded
