@@ -20,10 +20,8 @@ def write(path: Path, content: bytes, *, mode: int, durable: bool = False) -> No
     temporary.unlink(missing_ok=True)  # left by a kill, or a link that was put there
     try:
         _create(temporary, content, mode, durable=durable)
-        if durable:
-            _sync_directory(
-                path.parent
-            )  # a directory that can't be synced is noticed while the old file stands
+        if durable:  # a directory that can't be synced is noticed while the old file stands
+            _sync_directory(path.parent)
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
