@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.system import storm as storms
 from tests.system.harness import BOX, REPOSITORY, STATES, Boot, Box, in_layer
+from tests.system.storm import Storm
 
 _PREFIX = "test-"
 _NUMBERS = itertools.count(1)
@@ -39,6 +41,14 @@ def installed(layers: Path) -> Path:
     """What `make install PREFIX=/usr` adds to this host, as a layer."""
     in_layer(layers / "installed", "make", "-C", str(REPOSITORY), "install", "PREFIX=/usr")
     return layers / "installed/upper"
+
+
+@pytest.fixture(scope="session")
+def storm(layers: Path) -> Storm:
+    directory = layers / "storm"
+    directory.mkdir()
+    layers.chmod(0o755)
+    return storms.build(directory)
 
 
 @pytest.fixture(scope="module")

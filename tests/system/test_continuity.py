@@ -25,14 +25,6 @@ echo 'ring_size = "64KiB"' >$R/etc/execwatchd/execwatchd.toml.d/ring.toml
 """
 
 
-@pytest.fixture(scope="session")
-def storm(layers: Path) -> Storm:
-    directory = layers / "storm"
-    directory.mkdir()
-    layers.chmod(0o755)
-    return storms.build(directory)
-
-
 @pytest.fixture
 def watching(boot: Boot) -> Box:
     """A system whose daemon runs and records the storm's UID only."""

@@ -3,7 +3,6 @@
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -13,14 +12,6 @@ from tests.system.harness import Boot, Box
 from tests.system.storm import ONLY_STORM, Storm, at_rest
 
 EXITS = ONLY_STORM + "echo 'exits = true' >$R/etc/execwatchd/execwatchd.toml.d/exits.toml\n"
-
-
-@pytest.fixture(scope="session")
-def storm(layers: Path) -> Storm:
-    directory = layers / "storm-of-ends"
-    directory.mkdir()
-    layers.chmod(0o755)
-    return storms.build(directory)
 
 
 @pytest.fixture

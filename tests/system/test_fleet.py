@@ -154,14 +154,6 @@ def fleet(boot: Boot, certificates: Path) -> Fleet:
     )
 
 
-@pytest.fixture(scope="module")
-def storm(layers: Path) -> Storm:
-    directory = layers / "fleet"
-    directory.mkdir()
-    layers.chmod(0o755)
-    return storms.build(directory)
-
-
 def test_a_link_that_is_cut_in_a_storm(fleet: Fleet, storm: Storm) -> None:
     count, missed = 3_000, 500
     running = [storm.start("cut", count, pause_us=1000, uid=host.uid) for host in fleet.hosts]

@@ -2,7 +2,6 @@
 """Recording goes on whatever the files say, and what of them is not in effect is never shown as healthy."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -17,14 +16,6 @@ UNIT = "execwatchd"
 DROP_INS = "/etc/execwatchd/execwatchd.toml.d"
 STATE = "/var/lib/execwatchd/state.json"
 OLDER = f"running an older configuration: error in {DROP_INS}/z.toml; execwatchd --check-config shows it"
-
-
-@pytest.fixture(scope="session")
-def storm(layers: Path) -> Storm:
-    directory = layers / "in-effect"
-    directory.mkdir()
-    layers.chmod(0o755)
-    return storms.build(directory)
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 """A user beyond the limit drowns nobody, and what was suppressed is told exactly, whatever is killed."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from execwatchd.shared.message_ids import MessageId
-from tests.system import storm as storms
 from tests.system.harness import Boot, Box, Entry, wait_until
 from tests.system.storm import UID, Storm, at_rest, counters
 
@@ -24,14 +22,6 @@ T
 BEGAN, GOES_ON, ENDED = (
     kind.value for kind in (MessageId.STORM_STARTED, MessageId.STORM_CONTINUES, MessageId.STORM_ENDED)
 )
-
-
-@pytest.fixture(scope="module")
-def storm(layers: Path) -> Storm:
-    directory = layers / "limited"
-    directory.mkdir()
-    layers.chmod(0o755)
-    return storms.build(directory)
 
 
 @pytest.fixture
