@@ -181,7 +181,7 @@ struct record {
  * kill leaves either the old page or the new one. New members go to the end, since a daemon also reads the
  * books of an older version.
  */
-#define SCHEMA_SIZE 1024
+#define SCHEMA_SIZE 1016
 
 struct ledger_page {
   __u64 forwarded; /* records that the journal accepted */
@@ -210,6 +210,7 @@ struct ledger {
   __u64 current;            /* the page that is valid: 0 or 1 */
   char digest[64];          /* of program and options, hexadecimal */
   char schema[SCHEMA_SIZE]; /* layout of struct record, so that any later version can read this ring */
+  __u64 mntns;              /* the host's mount namespace, which entries leave out; 0: unknown */
   struct ledger_page pages[2];
   char held[];
 };

@@ -31,6 +31,21 @@ static __always_inline void put_namespaces(struct record *record, struct task_st
 #endif
 }
 
+/*
+ * Run by the loader, not attached: the inode number of the mount namespace that the host's init process is in;
+ * 0: unknown.
+ */
+int host_mntns(struct bpf_raw_tracepoint_args *ctx)
+{
+#ifdef KERNEL_HAS_MNTNS
+  struct pid *pid = GET(current_task(), thread_pid);
+  struct task_struct *init = GET(GET(pid->numbers, ns), child_reaper);
+  return GET(GET(GET(init, nsproxy), mnt_ns), ns_inum);
+#else
+  return 0;
+#endif
+}
+
 static __always_inline void put_tty(struct record *record, struct task_struct *task)
 {
   const char *name = tty_of(task);

@@ -47,15 +47,15 @@ class Generation(Descriptors):
         Raises Failure.
         """
         shared = former.shared(options) if former else {}
-        fds, absent = loader.load(sources, options, shared)
-        if absent:
-            log.warning("this kernel can't give %s: left out of every entry", ", ".join(absent))
+        fds, kernel = loader.load(sources, options, shared)
+        if kernel.absent:
+            log.warning("this kernel can't give %s: left out of every entry", ", ".join(kernel.absent))
         if faults := members.damaged(fds):
             what = "; ".join(f"{name} is {what}" for name, what in faults.items())
             raise Failure(f"the loader handed over something else: {what}", "report it")
         generation = cls(number, fds)
         generation.shares_running = bool(shared)
-        generation.ledger.initialise(digest(sources, options), page)
+        generation.ledger.initialise(digest(sources, options), page, kernel.mntns)
         generation.buckets.initialise()
         return generation
 

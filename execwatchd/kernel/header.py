@@ -64,6 +64,10 @@ _OPTIONAL: Mapping[str, Members] = {
         "task_struct.nsproxy": "struct nsproxy *",
         "nsproxy.mnt_ns": "struct mnt_namespace *",
         "mnt_namespace.ns.inum": "u32",
+        "task_struct.thread_pid": "struct pid *",
+        "pid.numbers": "struct upid[0]",
+        "upid.ns": "struct pid_namespace *",
+        "pid_namespace.child_reaper": "struct task_struct *",
     },
     "EXECWATCH_PIDNS": {
         "task_struct.thread_pid": "struct pid *",

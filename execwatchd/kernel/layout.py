@@ -14,7 +14,8 @@ FIRST_SUBORDINATE = 65536
 KERNEL_ID = 2**32 - 2
 MAX_CALLERS = 8192
 MAX_RUNNING = 32768
-SCHEMA_SIZE = 1024
+SCHEMA_SIZE = 1016
+HOST_PIDNS = 0xEFFFFFFC  # PID_NS_INIT_INO in uapi/linux/nsfs.h: the initial pid namespace
 NO_ID = 2**32 - 1
 FILENAME_SIZE = 4128
 INTERP_SIZE = 2048
@@ -57,8 +58,8 @@ SCHEMA = (
     " pid:I ppid:I nspid:I argc:I argv_total:I"
 )
 
-# struct ledger: current, digest, schema; then two pages; then the held record; at the end struct ledger_shown
-LEDGER_HEAD = struct.Struct(f"=Q64s{SCHEMA_SIZE}s")
+# struct ledger: current, digest, schema, mntns; two pages; the held record; at the end struct ledger_shown
+LEDGER_HEAD = struct.Struct(f"=Q64s{SCHEMA_SIZE}sQ")
 LEDGER_PAGE = struct.Struct("=10Q")
 LEDGER_SHOWN = struct.Struct("=4Q")
 LEDGER_SIZE = LEDGER_HEAD.size + 2 * LEDGER_PAGE.size

@@ -46,7 +46,7 @@ class Ledger:
     def __init__(self, memory: mmap.mmap | bytearray) -> None:
         self._memory = memory
         self._words = memoryview(memory)[: layout.LEDGER_SIZE].cast("Q")
-        current, digest, schema = layout.LEDGER_HEAD.unpack_from(memory)
+        current, digest, schema, self.mntns = layout.LEDGER_HEAD.unpack_from(memory)
         self._current = current & 1
         self.digest: str = digest.rstrip(b"\0").decode(errors="replace")
         self.schema: str = schema.rstrip(b"\0").decode(errors="replace")
@@ -63,10 +63,13 @@ class Ledger:
         """The current page."""
         return Page(*layout.LEDGER_PAGE.unpack_from(self._memory, _PLACES[self._current]))
 
-    def initialise(self, digest: str, page: Page) -> None:
-        """For a new map: set the program's digest, the schema of its records, and the first page."""
-        layout.LEDGER_HEAD.pack_into(self._memory, 0, self._current, digest.encode(), layout.SCHEMA.encode())
-        self.digest, self.schema = digest, layout.SCHEMA
+    def initialise(self, digest: str, page: Page, mntns: int = 0) -> None:
+        """For a new map: set the program's digest, the schema of its records, the first page, and the host's
+        mount namespace.
+        """
+        head = self._current, digest.encode(), layout.SCHEMA.encode(), mntns
+        layout.LEDGER_HEAD.pack_into(self._memory, 0, *head)
+        self.digest, self.schema, self.mntns = digest, layout.SCHEMA, mntns
         self.commit(page)
 
     def commit(self, page: Page) -> None:

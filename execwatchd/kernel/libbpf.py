@@ -182,6 +182,24 @@ def link_program(fd: int) -> int:
     return int(_info(fd, _LinkInfo()).prog_id)
 
 
+class _RunOptions(ctypes.Structure):
+    """struct bpf_test_run_opts."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("_data_and_context", ctypes.c_uint64 * 6),
+        ("result", ctypes.c_uint32),
+        ("_tail", ctypes.c_uint32 * 5),
+    )
+
+
+def run(program: int) -> int:
+    """The result of a program for a raw tracepoint that needs no context; 0 if the kernel doesn't run it."""
+    options = _RunOptions(ctypes.sizeof(_RunOptions))
+    library().bpf_prog_test_run_opts(program, ctypes.byref(options))
+    return int(options.result)
+
+
 def attach_raw_tracepoint(name: str, program: int) -> int:
     """Attach a program; the descriptor of the link. Raises OSError ENOENT if there is no such tracepoint."""
     return _check(library().bpf_raw_tracepoint_open(name.encode(), program))

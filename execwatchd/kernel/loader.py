@@ -6,11 +6,11 @@ BCC brings LLVM, 124 MiB that it never gives back. Only this module imports bcc.
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from execwatchd.kernel import c_source, header
+from execwatchd.kernel import c_source, header, libbpf
 from execwatchd.kernel.options import Options
 from execwatchd.shared.errors import Failure
 from execwatchd.shared.forked import Helper
@@ -42,22 +42,29 @@ def programs(options: Options) -> tuple[list[str], list[str]]:
     return list(raw.values()), failing
 
 
+class Kernel(NamedTuple):
+    """What the loader learns of the running kernel."""
+
+    absent: Sequence[str]  # the journal fields that it can't give
+    mntns: int  # the inode number of the host's mount namespace; 0: unknown
+
+
 def load(
     sources: Path, options: Options, shared: Mapping[str, int] | None = None
-) -> tuple[dict[str, int], list[str]]:
-    """Descriptors by name (`map.NAME`, `prog.FUNCTION`), and the journal fields that this kernel lacks.
+) -> tuple[dict[str, int], Kernel]:
+    """Descriptors by name (`map.NAME`, `prog.FUNCTION`).
 
     `shared`: maps by name, of the sizes that the program has, to be used instead of new ones.
     Nothing is attached yet. Raises Failure with the cause and the remedy.
     """
-    (names, absent), fds = _HELPER.call_for_descriptors(lambda: _compile(sources, options, shared or {}))
-    return dict(zip(names, fds, strict=True)), absent
+    (names, kernel), fds = _HELPER.call_for_descriptors(lambda: _compile(sources, options, shared or {}))
+    return dict(zip(names, fds, strict=True)), kernel
 
 
 def _compile(
     sources: Path, options: Options, shared: Mapping[str, int]
-) -> tuple[tuple[list[str], list[str]], list[int]]:
-    """Names and absent fields, and a descriptor for each name."""
+) -> tuple[tuple[list[str], Kernel], list[int]]:
+    """Names, and a descriptor for each."""
     os.environ.clear()
     os.environ["BCC_KERNEL_SOURCE"] = str(sources / "kernel")
     os.chdir("/")  # BCC puts -I<current directory> first
@@ -78,7 +85,8 @@ def _compile(
     for name, kind in kinds:
         names.append(f"prog.{name}")
         fds.append(_program(bpf, name, kind, output))
-    return (names, absent), fds
+    mntns = libbpf.run(_program(bpf, "host_mntns", bpf.RAW_TRACEPOINT, output))
+    return (names, Kernel(absent, mntns)), fds
 
 
 def _module(text: str, flags: list[str], output: Any) -> Any:

@@ -11,13 +11,14 @@ from execwatchd.kernel.available import LeftOut, available
 from execwatchd.kernel.descriptor_store import Store
 from execwatchd.kernel.digest import digest
 from execwatchd.kernel.generation import Generation
+from execwatchd.kernel.layout import HOST_PIDNS
 from execwatchd.kernel.ledger import Page
 from execwatchd.kernel.members import RUNNING
 from execwatchd.kernel.options import Options, plain
 from execwatchd.kernel.stored import Stored, usable_generations
 from execwatchd.shared.counters import Counters
 from execwatchd.shared.errors import Failure
-from execwatchd.shared.message_ids import MessageId, log_fields
+from execwatchd.shared.message_ids import Fields, MessageId, log_fields
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class Generations:
         assert whole  # its digest is the wanted one
         self._take_over(usable[:-1], whole, fill)
         names = ", ".join(self.current.attached)
-        log.info("took over the attached program: %s", names, extra=log_fields(MessageId.ATTACHED))
+        log.info("took over the attached program: %s", names, extra=self._fields(MessageId.ATTACHED))
 
     @property
     def attached(self) -> list[str]:
@@ -201,10 +202,16 @@ class Generations:
         if replaces:
             log.info(
                 "attached in place of a program of another version or other options: %s", attached,
-                extra=log_fields(MessageId.LAYOUT_CHANGED),
+                extra=self._fields(MessageId.LAYOUT_CHANGED),
             )  # fmt: skip
         else:
-            log.info("attached: %s", attached, extra=log_fields(MessageId.ATTACHED))
+            log.info("attached: %s", attached, extra=self._fields(MessageId.ATTACHED))
+
+    def _fields(self, kind: MessageId) -> dict[str, Fields]:
+        """Of an entry on attaching: it has the host's namespaces, which the entries of execs leave out."""
+        mntns = self.current.ledger.mntns
+        host = {"EXECWATCH_PIDNS": HOST_PIDNS, "EXECWATCH_MNTNS": mntns} if mntns else {}
+        return log_fields(kind, **host)
 
     def _load_plain(
         self,

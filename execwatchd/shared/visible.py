@@ -18,6 +18,7 @@ _IGNORABLE = (
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\U00010800-\U00010fff\U0001e800-\U0001efff"
 MAX_MARKS = 8  # combining marks on one character; written languages need fewer
 _find_ignorable = re.compile(f"[{_IGNORABLE}]").search
+_find_perhaps_mark = re.compile("[\u0300-\U0010ffff]").search  # the first combining mark, and all behind it
 _find_right_to_left = re.compile(f"[{_RIGHT_TO_LEFT}]").search
 # In the categories of a text, two letters each: an M is always the first of Mn, Mc or Me.
 _find_too_many_marks = re.compile(f"(?:M[nce]){{{MAX_MARKS + 1}}}").search
@@ -27,7 +28,9 @@ def is_visible(text: str) -> bool:
     """Whether every character shows, with at most MAX_MARKS combining marks in a row."""
     if text.isascii() or not text.isprintable():
         return text.isprintable()
-    return not (_find_ignorable(text) or _find_too_many_marks(_categories(text)))
+    return not (
+        _find_ignorable(text) or (_find_perhaps_mark(text) and _find_too_many_marks(_categories(text)))
+    )
 
 
 def invisible(text: str) -> set[str]:

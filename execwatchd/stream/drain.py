@@ -42,7 +42,7 @@ class Reader:
     ) -> None:
         self._generation = generation
         self._ledger = generation.ledger
-        self._encode = Encoder(self._ledger.schema)
+        self._encode = Encoder(self._ledger.schema, self._ledger.mntns)
         self._outbox = outbox
         self._seen = seen
         self._left = 0

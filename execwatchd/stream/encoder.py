@@ -12,14 +12,14 @@ from functools import lru_cache
 
 from execwatchd.kernel import layout
 from execwatchd.redaction.redactor import Redactor
-from execwatchd.shared.quoting import utf8
 from execwatchd.shared.visible import has_right_to_left
 from execwatchd.stream import end_entry, exec_entry
+from execwatchd.stream.arguments import argv_field, command_line
 from execwatchd.stream.decode import REDACTED, Decoder, Record
 
 _numbers = layout.members(
     "filename_len", "interp_len", "cgroup_len", "timestamp", "argv_len", "cwd_len", "ancestors_len",
-    "exec_id_len", "end_len", "pid", "ppid", "nspid", "argc",
+    "exec_id_len", "end_len", "pid", "ppid", "nspid",
 )  # fmt: skip
 _SIZE = _numbers.size
 _COMMON = layout.record_head(layout.SCHEMA[: layout.SCHEMA.index("timestamp")]).size
@@ -31,14 +31,19 @@ _PATHS_SIZE = 1024  # bytes of filename, interp and cgroup
 
 
 class _LongWayError(Exception):
-    """These arguments need the long way: they have a line feed, a remark, or may have a secret."""
+    """These arguments need the long way: their command line has a remark, or they may have a secret."""
 
 
 class Encoder:
-    """Encodes records of one schema. Raises ValueError for a schema that this version can't read."""
+    """Encodes records of one schema. Raises ValueError for a schema that this version can't read.
 
-    def __init__(self, schema: str = layout.SCHEMA) -> None:
+    `host_mntns`: the mount namespace that an entry leaves out, as the attach entry has it.
+    """
+
+    def __init__(self, schema: str = layout.SCHEMA, host_mntns: int = 0) -> None:
         self._decode = Decoder(schema)
+        self._host_mntns = host_mntns
+        self._common = lru_cache(maxsize=_REMEMBERED)(self._shared_pieces)
         # The short way knows the current schema only: a record of another is never long enough for it.
         self._least = _SIZE if schema == layout.SCHEMA else sys.maxsize
         self.redact_with(None)
@@ -47,15 +52,17 @@ class Encoder:
         """Use this redactor from here on; None: write arguments as they are."""
         suspects = redact.suspects if redact else _no_secret
 
-        def cmdline(argv: bytes) -> bytes:
-            if suspects(argv) or b"\n" in argv or not (argv.isascii() or _left_to_right(argv)):
-                # A line feed needs a field of its own form, text from right to left a remark. An exception
-                # isn't cached: no possible secret stays in memory.
+        def arguments(argv: bytes) -> tuple[bytes, bytes]:
+            """Command line and field. An exception isn't cached: no possible secret stays in memory."""
+            if suspects(argv) or not (argv.isascii() or _left_to_right(argv)):
                 raise _LongWayError
-            return utf8(argv)
+            line, is_cut = command_line(argv)
+            if is_cut:
+                raise _LongWayError
+            return line, argv_field(argv)
 
         self._redact = redact
-        self._cmdline, self._cached_cmdline = cmdline, lru_cache(maxsize=_REMEMBERED)(cmdline)
+        self._arguments, self._cached_arguments = arguments, lru_cache(maxsize=_REMEMBERED)(arguments)
 
     def __call__(self, data: bytes) -> bytes:
         """Raises MalformedError."""
@@ -63,23 +70,23 @@ class Encoder:
             return self._long_way(data)
         (
             filename_len, interp_len, cgroup_len, timestamp, argv_len, cwd_len, ancestors_len, exec_id_len,
-            end_len, pid, ppid, nspid, argc,
+            end_len, pid, ppid, nspid,
         ) = _numbers.unpack_from(data)  # fmt: skip
         start = _SIZE + filename_len + interp_len + cgroup_len
         end = start + argv_len
         argv = data[start:end]
         try:
-            cmdline = (self._cached_cmdline if argv_len <= _SHORT else self._cmdline)(argv)
+            line, field = (self._cached_arguments if argv_len <= _SHORT else self._arguments)(argv)
         except _LongWayError:
-            cmdline = b""
+            line = b""
         if (
-            not cmdline
+            not line
             or end_len
             or start > _SIZE + _PATHS_SIZE
             or len(data) < end + cwd_len + ancestors_len + exec_id_len
         ):
             return self._long_way(data)
-        pieces = _common(data[:_COMMON] + data[_SIZE:start])
+        pieces = self._common(data[:_COMMON] + data[_SIZE:start])
         if not pieces:
             return self._long_way(data)
         introduction, remark, common, cwd_flags = pieces
@@ -95,8 +102,8 @@ class Encoder:
                 ancestors=data[cwd_end:ancestors_end],
                 identity=data[ancestors_end : ancestors_end + exec_id_len],
             )
-        return exec_entry.USUAL % (
-            pid, introduction, cmdline, remark, pid, ppid, timestamp, cmdline, argc, argv, extras, common,
+        return exec_entry.ENTRY % (
+            pid, introduction, line, remark, pid, ppid, timestamp, line, field, extras, common,
         )  # fmt: skip
 
     def _long_way(self, data: bytes) -> bytes:
@@ -105,8 +112,27 @@ class Encoder:
 
     def record(self, data: bytes) -> Record:
         """The decoded record without its secrets. Raises MalformedError."""
-        record = self._decode(data)
+        record = self._decoded(data)
         return redacted(record, self._redact) if self._redact else record
+
+    def _decoded(self, data: bytes) -> Record:
+        """Without the host's mount namespace."""
+        record = self._decode(data)
+        return record._replace(mntns=0) if record.mntns == self._host_mntns else record
+
+    def _shared_pieces(self, shared: bytes) -> tuple[bytes, bytes, bytes, int] | None:
+        """What all entries with these parts of their record share: introduction, remark, fields, and the
+        flags that concern the working directory. None: they need the long way.
+        """
+        record = self._decoded(shared[:_COMMON] + bytes(_SIZE - _COMMON) + shared[_COMMON:])
+        if not exec_entry.is_usual(record):
+            return None
+        return (
+            exec_entry.introduction(record),
+            exec_entry.remark(record._replace(argv=b"\0")),  # there are arguments, which need no remark
+            exec_entry.common(record),
+            record.flags & _CWD_FLAGS,
+        )
 
 
 def _no_secret(_argv: bytes) -> bool:
@@ -124,22 +150,3 @@ def redacted(record: Record, redactor: Redactor) -> Record:
         return record
     clean = redactor.clean(argv)
     return record if clean == argv else record._replace(argv=clean, flags=record.flags | REDACTED)
-
-
-_decode = Decoder()
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _common(shared: bytes) -> tuple[bytes, bytes, bytes, int] | None:
-    """What all entries with these parts of their record share: introduction, remark, fields, and the flags
-    that concern the working directory. None: they need the long way.
-    """
-    record = _decode(shared[:_COMMON] + bytes(_SIZE - _COMMON) + shared[_COMMON:])
-    if not exec_entry.is_usual(record):
-        return None
-    return (
-        exec_entry.introduction(record),
-        exec_entry.remark(record._replace(argv=b"\0")),  # there are arguments, which need no remark
-        exec_entry.common(record),
-        record.flags & _CWD_FLAGS,
-    )

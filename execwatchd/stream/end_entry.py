@@ -5,16 +5,18 @@ import os
 import resource
 import signal
 
-from execwatchd.kernel.layout import END, NO_ID
+from execwatchd.kernel.layout import END, HOST_PIDNS, NO_ID
 from execwatchd.shared import quoting
 from execwatchd.shared.durations import duration
 from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream.decode import Record
 from execwatchd.stream.exec_entry import exec_id, terminal, truncated, where
-from execwatchd.stream.journal_fields import field, string
+from execwatchd.stream.journal_fields import HEADING, field, string
 
 _HEAD = (
-    b"MESSAGE=%b\nSYSLOG_IDENTIFIER=execwatchd\nPRIORITY=6\nMESSAGE_ID="
+    b"MESSAGE=%b\n"
+    + HEADING
+    + b"MESSAGE_ID="
     + MessageId.EXITED.value.encode()
     + b"\nEXECWATCH_PID=%d\nEXECWATCH_UID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_RUN_TIME_USEC=%d\n"
 )
@@ -30,7 +32,7 @@ def encode(r: Record) -> bytes:
         b"LOGINUID": None if r.loginuid == NO_ID else r.loginuid,
         b"SESSION": None if r.session == NO_ID else r.session,
         b"TTY": terminal(string(r.tty)) or None,
-        b"PIDNS": r.pidns or None,
+        b"PIDNS": None if r.pidns == HOST_PIDNS else r.pidns or None,
         b"NSPID": r.nspid or None,
         b"COMM": string(r.comm),
     }

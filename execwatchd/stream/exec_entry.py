@@ -6,23 +6,25 @@ import os
 import re
 from functools import lru_cache
 
-from execwatchd.kernel.layout import ANCESTOR, EXEC_ID, NO_ID, Flag
+from execwatchd.kernel.layout import ANCESTOR, EXEC_ID, HOST_PIDNS, NO_ID, Flag
 from execwatchd.shared import quoting
 from execwatchd.shared.message_ids import MessageId
 from execwatchd.shared.visible import has_right_to_left
 from execwatchd.stream import cgroup
+from execwatchd.stream.arguments import argv_field, command_line
 from execwatchd.stream.decode import REDACTED, Record
-from execwatchd.stream.journal_fields import field, line, string
+from execwatchd.stream.journal_fields import HEADING, field, line, string
 
-_TAIL = b"SYSLOG_IDENTIFIER=execwatchd\nPRIORITY=6\nMESSAGE_ID="
+_TAIL = HEADING + b"MESSAGE_ID="
+_CUT_CMDLINE = 1 << 30  # in `flags`, which the kernel doesn't use: CMDLINE is cut, and may be ARGV is not
 _TRUNCATED: dict[int, bytes] = {
     int(Flag.TRUNCATED_FILENAME): b"filename",
     int(Flag.TRUNCATED_ARGV): b"argv",
     int(Flag.TRUNCATED_CGROUP): b"cgroup",
     int(Flag.TRUNCATED_CWD): b"cwd",
+    _CUT_CMDLINE: b"cmdline",
 }
-_ANY_TRUNCATED = sum(_TRUNCATED)
-_UNUSUAL = _ANY_TRUNCATED | REDACTED
+_UNUSUAL = sum(_TRUNCATED) | REDACTED
 # Plain integers, since an operation on an IntFlag costs a microsecond.
 _HAS_COMM, _HAS_CGROUP, _HAS_CWD = int(Flag.HAS_COMM), int(Flag.HAS_CGROUP), int(Flag.HAS_CWD)
 _UNREACHABLE, _BY_KERNEL = int(Flag.CWD_UNREACHABLE), int(Flag.BY_KERNEL)
@@ -32,21 +34,19 @@ _CUT_ARGV, _CUT_CGROUP, _CUT_CWD = (
 _NO_UNIT = int(Flag.CGROUP_OUTSIDE) | _CUT_CGROUP
 _WHERE = _HAS_CGROUP | _NO_UNIT
 _CACHED_PATHS = 256  # entries of a cache; a path may be 4 KiB long
-# Its values: pid, introduction, command line or filename, remark, pid, ppid, timestamp, command line.
-_HEAD = (
-    b"MESSAGE=%d%b%b%b\nEXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_TIMESTAMP=%d\nEXECWATCH_CMDLINE=%b\n"
+# Its values: pid, introduction, command line or filename, remark; pid, ppid, timestamp; command line with its
+# remark where it is cut; the field of argv, `extras`, `common`.
+ENTRY = (
+    b"MESSAGE=%d%b%b%b\nEXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_TIMESTAMP=%d\n"
+    b"EXECWATCH_CMDLINE=%b\n%b%b%b"
 )
-_ARGC = b"EXECWATCH_ARGC=%d\n"
-# What `encode` writes of a usual exec. Its values: those of _HEAD, argc, argv (which may have no line feed),
-# `extras`, `common`.
-USUAL = _HEAD + _ARGC + b"EXECWATCH_ARGV=%b\n%b%b"
 _PTS = re.compile(rb"pts([0-9]+)").fullmatch
 
 
 def message(record: Record) -> str:
     """`<pid> <uid> <caller's comm> <message>: <command line>`, on one line whatever the parts contain."""
-    command = quoting.utf8(record.argv or record.filename)
-    return (b"%d%b%b%b" % (record.pid, introduction(record), command, remark(record))).decode()
+    command, is_cut = command_line(record.argv or record.filename)
+    return (b"%d%b%b%b" % (record.pid, introduction(record), command, remark(record, is_cut=is_cut))).decode()
 
 
 def introduction(r: Record) -> bytes:
@@ -54,28 +54,38 @@ def introduction(r: Record) -> bytes:
     return _introduction(r.uid, r.comm, r.flags & _HAS_COMM, r.message)
 
 
-def remark(r: Record) -> bytes:
-    """What a reader must know about the command line, as a shell comment behind it."""
-    missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
-    text = f" # cut, {missing}" if r.flags & _CUT_ARGV else ""
+def remark(r: Record, *, is_cut: bool = False) -> bytes:
+    """What a reader must know about the command line, as a shell comment behind it. `is_cut`: it is, though
+    argv is perhaps not.
+    """
+    text = _cut_remark(r, is_cut=is_cut)
     shown = b"\0".join((string(r.comm), string(r.message), r.argv or r.filename))  # no character is in two
     if not shown.isascii() and has_right_to_left(shown.decode(errors="replace")):
         text += " # right-to-left"  # a terminal may show the line in another order
     return (f"{text} # {_errno_name(r.result)}" if r.result else text).encode()
 
 
+def _cut_remark(r: Record, *, is_cut: bool) -> str:
+    if r.flags & _CUT_ARGV:
+        missing = "as far as it could be read" if r.result else f"{r.argc} arguments of {r.argv_total} bytes"
+        return f" # cut, {missing}"
+    if not is_cut:
+        return ""
+    return f" # cut, {r.argc} arguments of {len(r.argv)} bytes" if r.argv else " # cut"
+
+
 def encode(r: Record) -> bytes:
-    """The datagram of this exec's entry, with every field that has a value."""
-    cmdline = quoting.utf8(r.argv)
-    shown = cmdline or quoting.utf8(r.filename)
-    counted = not (r.result and r.flags & _CUT_ARGV)
-    return b"".join([
-        _HEAD % (r.pid, introduction(r), shown, remark(r), r.pid, r.ppid, r.timestamp, cmdline),
-        _ARGC % r.argc if counted else b"",
-        field(b"ARGV", r.argv),
+    """The datagram of this exec's entry, with every field that has a value that isn't the usual one."""
+    command, is_cut = command_line(r.argv or r.filename)
+    line = command if r.argv else b""
+    if is_cut and r.argv:
+        r = r._replace(flags=r.flags | _CUT_CMDLINE)
+    return ENTRY % (
+        r.pid, introduction(r), command, remark(r, is_cut=is_cut), r.pid, r.ppid, r.timestamp,
+        line + _cut_remark(r, is_cut=is_cut).encode(), argv_field(r.argv),
         extras(r.pid, r.nspid, r.flags, cwd=r.cwd, ancestors=r.ancestors, identity=r.exec_id),
         common(r),
-    ])  # fmt: skip
+    )  # fmt: skip
 
 
 def common(r: Record) -> bytes:
@@ -105,14 +115,15 @@ def extras(pid: int, nspid: int, flags: int, *, cwd: bytes, ancestors: bytes, id
 
 
 def is_usual(r: Record) -> bool:
-    """Whether USUAL can write it: nothing was cut or redacted. Its argv must be checked apart."""
+    """Whether nothing was cut or redacted. Its argv must be checked apart."""
     return not r.flags & _UNUSUAL
 
 
 def _unusual(r: Record) -> bytes:
     redacted = b"EXECWATCH_REDACTED=1\n" if r.flags & REDACTED else b""
-    total = b"EXECWATCH_ARGV_BYTES=%d\n" % r.argv_total if r.flags & _CUT_ARGV and not r.result else b""
-    return redacted + truncated(r.flags) + total
+    is_counted = r.flags & _CUT_ARGV and not r.result
+    counts = b"EXECWATCH_ARGC=%d\nEXECWATCH_ARGV_BYTES=%d\n" % (r.argc, r.argv_total) if is_counted else b""
+    return redacted + truncated(r.flags) + counts
 
 
 def truncated(flags: int) -> bytes:
@@ -155,13 +166,13 @@ def _who(  # noqa: PLR0917  its arguments are the key of the cache
 ) -> bytes:  # fmt: skip
     """The kind of entry, and the fields that its process shares with many others."""
     values: dict[bytes, int | bytes | None] = {
-        b"RESULT": result,
+        b"RESULT": result or None,
         b"UID": uid,
         b"EUID": euid,
         b"GID": gid,
         b"LOGINUID": None if loginuid == NO_ID else loginuid,
         b"SESSION": None if session == NO_ID else session,
-        b"PIDNS": pidns or None,
+        b"PIDNS": None if pidns == HOST_PIDNS else pidns or None,
         b"MNTNS": mntns or None,
         b"TTY": terminal(string(tty)) or None,
         b"MESSAGE": string(text),
@@ -195,28 +206,32 @@ def _executable(filename: bytes, interp: bytes) -> bytes:
 
 def where(components: bytes, flags: int) -> bytes:
     """The fields of the cgroup. `components`: as in a record; `flags`: the record's."""
-    return _where(components, flags & _WHERE)
+    fields, unit = _where(components, flags & _WHERE)
+    if unit and os.getuid() == 0:  # journalctl believes it of no other
+        return fields + line(b"OBJECT_SYSTEMD_UNIT", unit)
+    return fields
 
 
 @lru_cache(maxsize=_CACHED_PATHS)
-def _where(components: bytes, flags: int) -> bytes:
-    """A path outside of the daemon's cgroup namespace has no unit: another systemd may have made it. Neither
-    has a path that is cut: the unit's name may be missing, and what is left may look like another's.
+def _where(components: bytes, flags: int) -> tuple[bytes, bytes]:
+    """The fields, and the system's unit. A path outside of the daemon's cgroup namespace has no unit: another
+    systemd may have made it. Neither has a path that is cut: the unit's name may be missing, and what is left
+    may look like another's.
     """
     if not flags & _HAS_CGROUP:
-        return b""
+        return b"", b""
     path = cgroup.path(components, cut=bool(flags & _CUT_CGROUP))
     if flags & _NO_UNIT:
-        return field(b"CGROUP", path)
+        return field(b"CGROUP", path), b""
     place = cgroup.place(path)
     fields = [field(b"CGROUP", path)]
     if place.unit:
-        fields += [field(b"UNIT", place.unit), line(b"OBJECT_SYSTEMD_UNIT", place.unit)]
+        fields.append(field(b"UNIT", place.unit))
     if place.user_unit:
         fields.append(field(b"USER_UNIT", place.user_unit))
     if place.container:
         fields.append(field(b"CONTAINER", place.container))
-    return b"".join(fields)
+    return b"".join(fields), place.unit
 
 
 @lru_cache(maxsize=1024)

@@ -8,6 +8,10 @@ bits in little-endian order, the value, and a newline.
 import struct
 from collections.abc import Mapping
 
+# What all entries on execs have. Facility 10 is authpriv, where syslog's files have records of this kind.
+HEADING = b"SYSLOG_IDENTIFIER=execwatchd\nSYSLOG_FACILITY=10\nPRIORITY=6\n"
+_DAEMON = 3  # the facility of the daemon's own log
+
 
 def line(key: bytes, value: bytes) -> bytes:
     """One field of any name."""
@@ -29,7 +33,7 @@ def string(padded: bytes) -> bytes:
 def log_entry(priority: int, text: str, fields: Mapping[str, str | int]) -> bytes:
     """A whole entry of the daemon's log. `priority`: as in syslog(3)."""
     lines = [line(b"MESSAGE", text.encode(errors="backslashreplace")), b"SYSLOG_IDENTIFIER=execwatchd\n"]
-    lines.append(b"PRIORITY=%d\n" % priority)
+    lines.append(b"SYSLOG_FACILITY=%d\nPRIORITY=%d\n" % (_DAEMON, priority))
     lines += [
         line(key.encode(), str(value).encode(errors="backslashreplace")) for key, value in fields.items()
     ]

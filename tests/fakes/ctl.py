@@ -2,6 +2,7 @@
 """Stand-ins for the daemon on the bus and for the journal, as the command-line tool sees them."""
 
 import io
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -162,6 +163,13 @@ def entry(
     return Entry(EPOCH + at * 1_000_000, at * 1_000_000, named)
 
 
+def _arguments(argv: Sequence[bytes]) -> dict[str, bytes]:
+    try:
+        return {"ARGV": json.dumps([argument.decode() for argument in argv]).encode()}
+    except UnicodeDecodeError:
+        return {"ARGV_RAW": b"".join(argument + b"\0" for argument in argv)}
+
+
 def exec_entry(pid: int, *argv: bytes, at: int = 0, **fields: Any) -> Entry:
     """An exec of these arguments, with what the daemon always writes."""
     name = argv[0].rpartition(b"/")[2]
@@ -173,11 +181,9 @@ def exec_entry(pid: int, *argv: bytes, at: int = 0, **fields: Any) -> Entry:
         "PARENT_COMM": b"bash",
         "NEW_COMM": name[:15],
         "FILENAME": b"/bin/" + name,
-        "ARGV": b"".join(argument + b"\0" for argument in argv),
+        **_arguments(argv),
         "CMDLINE": b" ".join(argv),
-        "ARGC": len(argv),
         "MESSAGE": b"Hello World",
-        "RESULT": 0,
         "TIMESTAMP": at * 1_000_000_000,
     }
     return entry(at=at, **(defaults | fields))

@@ -16,12 +16,12 @@ def main() -> None:
     if "without-capabilities" in sys.argv:
         privileges.drop()
     try:
-        fds, absent = loader.load(directory(), Options(ring_size=1 << 20))
+        fds, kernel = loader.load(directory(), Options(ring_size=1 << 20))
         attached = list(attach.attach(fds, failures=False))
     except Failure as failure:
         print(failure.message, failure.hint, sep="\n")
     else:
-        print("attached", *attached, *absent)
+        print("attached", *attached, *kernel.absent)
 
 
 main()

@@ -24,10 +24,10 @@ OPTIONAL = {**header._OPTIONAL, **header._OPTIONAL_EXITS}
 
 def load(options: Options, sources: Path | None = None) -> list[str]:
     """The fields that are left out of every entry."""
-    fds, absent = loader.load(sources or directory(), options)
+    fds, kernel = loader.load(sources or directory(), options)
     for fd in fds.values():
         os.close(fd)
-    return absent
+    return list(kernel.absent)
 
 
 def left_out(name: str) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 
 from execwatchd import arguments
 from execwatchd.ctl import cli
-from execwatchd.ctl.journal.events import NUMBERS, TEXTS
+from execwatchd.ctl.journal.events import ARGUMENTS, NUMBERS, TEXTS
 from execwatchd.kernel import layout
 from execwatchd.policy.settings import Settings
 from execwatchd.stream import end_entry
@@ -183,7 +183,7 @@ def _toml(value: Any) -> str:
 
 def test_journal_fields() -> None:
     documented = set(re.findall(r"\bEXECWATCH_([A-Z_]+)", section("execwatchd.8", "JOURNAL FIELDS")))
-    assert documented == {*NUMBERS, *TEXTS}
+    assert documented == {*NUMBERS, *TEXTS, *ARGUMENTS}
 
 
 SUMS = {"LOST", "LIMIT", "SUPPRESSED", "SUPPRESSED_TOTAL"}  # of entries that stand for many executions
@@ -194,14 +194,14 @@ def test_journal_fields_that_the_daemon_writes_are_documented() -> None:
     not_these = layout.Flag.CGROUP_OUTSIDE | layout.Flag.TRUNCATED_CGROUP
     full: dict[str, Any] = {"flags": 0xFFFFFFFF & ~int(not_these)}
     full |= {"interp": b"/bin/sh\0", "nspid": 7, "cwd": b"tmp\0", "argv_total": 9000}
-    full |= {"ancestors": layout.ANCESTOR.pack(812, b"sshd")}
+    full |= {"pidns": 5, "ancestors": layout.ANCESTOR.pack(812, b"sshd")}
     full |= {"exec_id": layout.EXEC_ID.pack(1, 2)}
     user = {"cgroup": b"a.service\0app.slice\0user@501.service\0user-501.slice\0user.slice\0"}
     docker = {"cgroup": b"docker-%b.scope\0system.slice\0" % (b"0123456789abcdef" * 4)}
-    records = [full, full | user, full | docker, full | {"result": -2}]
+    records = [full, full | {"argv": b"\xff\0"}, full | user, full | docker, full | {"result": -2}]
     entries = [encode(decoded(pack(values(**record)))) for record in records]
     for status in (0, 9):
         end = decoded(pack(values(**full | {"end": layout.END.pack(1, 2, status, 0)})))
         entries.append(end_entry.encode(end))
     written = set(re.findall(rb"^EXECWATCH_([A-Z_]+)", b"\n".join(entries), re.MULTILINE))
-    assert {name.decode() for name in written} == {*NUMBERS, *TEXTS} - SUMS
+    assert {name.decode() for name in written} == {*NUMBERS, *TEXTS, *ARGUMENTS} - SUMS

@@ -108,6 +108,13 @@ class Box:
         self.shell(f"mkdir -p {directory} && cp {shipped} {directory}/ && systemctl daemon-reload")
 
 
+def argv_of(entry: Entry) -> list[bytes]:
+    """The exec's arguments."""
+    if (raw := entry.get("EXECWATCH_ARGV_RAW")) is not None:
+        return str(raw).encode(errors="surrogateescape").removesuffix(b"\0").split(b"\0")
+    return [argument.encode() for argument in json.loads(entry["EXECWATCH_ARGV"])]
+
+
 def _text(value: str | list[int]) -> str:
     """A field: journalctl gives what is not printable as a list of bytes."""
     return value if isinstance(value, str) else bytes(value).decode(errors="surrogateescape")

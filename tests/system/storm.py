@@ -78,9 +78,8 @@ def arrived(box: Box, tag: str, *matches: str) -> Counter[int]:
     """How often each of the storm's execs is in the journal, by its number."""
     found: Counter[int] = Counter()
     for entry in box.journal(*(matches or ("-u", "execwatchd")), "--output-fields=EXECWATCH_ARGV"):
-        argv = entry.get("EXECWATCH_ARGV", "")
-        word = (argv if isinstance(argv, str) else "").split("\0")[1:2]
-        serial = word[0] if word else ""
+        words = json.loads(entry.get("EXECWATCH_ARGV", "[]"))
+        serial = "".join(words[1:2])
         if serial.startswith(f"{tag}-"):
             found[int(serial.removeprefix(f"{tag}-"))] += 1
     return found

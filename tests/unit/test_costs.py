@@ -92,9 +92,9 @@ def instructions(call: Callable[[], object]) -> int:
 KINDS: dict[str, tuple[Callable[[int], dict[str, Value]], int]] = {
     "ordinary": (lambda _: {}, 268),
     "failed": (lambda _: {"result": -2}, 268),
-    "other arguments": (lambda i: {"argv": b"ls\0%d\0" % i}, 352),
-    "long arguments": (lambda _: {"argv": b"ls\0" * 100}, 352),
-    "truncated": (lambda _: {"flags": int(Flag.HAS_COMM | Flag.TRUNCATED_ARGV)}, 920),
+    "other arguments": (lambda i: {"argv": b"ls\0%d\0" % i}, 442),
+    "long arguments": (lambda _: {"argv": b"ls\0" * 100}, 442),
+    "truncated": (lambda _: {"flags": int(Flag.HAS_COMM | Flag.TRUNCATED_ARGV)}, 1088),
 }
 
 

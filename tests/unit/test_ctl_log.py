@@ -96,7 +96,7 @@ def test_no_field_breaks_the_line_or_the_columns(
 
 
 def test_forged_fields_are_neutralised_even_where_the_daemon_would_have_done_it() -> None:
-    one = rig(exec_entry(7, b"x", CMDLINE=b"ls " + NASTY, COMM=NASTY, MESSAGE=NASTY, text=NASTY))
+    one = rig(exec_entry(7, b"ls", NASTY, CMDLINE=NASTY, COMM=NASTY, MESSAGE=NASTY, text=NASTY))
     escaped = "\\033[2J\\012\\377\\342\\200\\256"
     for output in ("short", "cat", "argv"):
         one.run("log", "-o", output)
@@ -163,6 +163,58 @@ def test_json_keeps_what_is_no_text() -> None:
     before = one.out
     assert one.run("log", "--json") == 0
     assert one.out == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "argv"),
+    [
+        ({"ARGV": b'["ls","-la"]'}, ["ls", "-la"]),
+        ({"ARGV_RAW": b"ls\0\xff\0"}, ["ls", [255]]),
+        ({"ARGV": b"ls\0-la\0"}, ["ls", "-la"]),
+        ({"ARGV": b'["a"]\0'}, ['["a"]']),
+        ({"ARGV": b"[\0x"}, ["[", "x"]),
+        ({"ARGV": b"[1]"}, ["[1]"]),
+        ({"ARGV": b"[" * 100_000}, ["[" * 100_000]),
+        ({"ARGV": b'["\\ud800"]'}, [[0xED, 0xA0, 0x80]]),
+        ({"ARGV": b"[]"}, []),
+    ],
+)
+def test_arguments_in_every_form_that_an_entry_has_or_had(fields: dict[str, bytes], argv: list[Any]) -> None:
+    """An entry of the first versions has the bytes in ARGV; a forged one may have anything."""
+    exec_ = exec_entry(7, b"x")
+    kept = {name: value for name, value in exec_.fields.items() if name != "EXECWATCH_ARGV"}
+    named = {f"EXECWATCH_{name}": value for name, value in fields.items()}
+    one = rig(exec_._replace(fields=kept | named))
+    one.run("log", "-o", "json")
+    assert json.loads(one.out)["argv"] == argv
+
+
+def test_what_an_entry_leaves_out_is_in_the_json() -> None:
+    execs = (
+        exec_entry(1, b"ls", b"-l"),
+        exec_entry(2, b"x", TRUNCATED=b"argv", ARGC=99),
+        failed_entry(3, b"y"),
+    )
+    one = rig(*execs, end_entry(3, "3-1-1", 5))
+    one.run("log", "-o", "json")
+    shown = [[json.loads(line).get(name) for name in ("result", "argc")] for line in one.lines]
+    assert shown == [[0, 2], [0, 99], [-2, 1], [None, None]]
+
+
+def test_the_hosts_namespaces_are_in_the_json() -> None:
+    other = {"_BOOT_ID": b"f" * 32}
+    unknown = exec_entry(4, b"ls")
+    one = rig(
+        entry(MessageId.ATTACHED, sender=b"other.service", PIDNS=6, MNTNS=66),
+        entry(MessageId.ATTACHED, PIDNS=4026531836, MNTNS=4026531841),
+        exec_entry(1, b"ls"),
+        exec_entry(2, b"ls", PIDNS=7, NSPID=3, MNTNS=8),
+        end_entry(3, "3-1-1", 5),
+        unknown._replace(fields={**unknown.fields, **other}),
+    )
+    one.run("log", "-o", "json")
+    shown = [[json.loads(line).get(name) for name in ("pidns", "mntns")] for line in one.lines]
+    assert shown == [[4026531836, 4026531841], [7, 8], [4026531836, None], [None, None]]
 
 
 def test_the_time_is_that_of_the_exec_not_of_its_entry() -> None:

@@ -134,7 +134,7 @@ class TestReader:
         def fail(_argv: bytes) -> bytes:
             raise ZeroDivisionError
 
-        monkeypatch.setattr("execwatchd.stream.encoder.utf8", fail)
+        monkeypatch.setattr("execwatchd.stream.encoder.command_line", fail)
         assert Reader(source, Outbox(journal)).read()
         assert source.counters().lost == 1
         assert_balanced(source)

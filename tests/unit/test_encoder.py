@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from execwatchd.kernel import layout
 from execwatchd.kernel.layout import ANCESTOR, EXEC_ID, Flag
 from execwatchd.redaction.redactor import Redactor
-from execwatchd.stream import encoder, end_entry, exec_entry
+from execwatchd.stream import end_entry, exec_entry
 from execwatchd.stream.decode import Decoder, MalformedError, Record
 from execwatchd.stream.encoder import Encoder, redacted
 from tests.fakes.native import fields
@@ -53,7 +53,6 @@ def long_ways(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
         return encode_it(record)
 
     encode_it = exec_entry.encode
-    encoder._common.cache_clear()
     monkeypatch.setattr(exec_entry, "encode", encode)
     return gone
 
@@ -91,6 +90,9 @@ def test_both_ways_give_the_same(
         },
         {"result": -errno.ENOENT},
         {"argv": b"sh\0-c\0echo 'a b'\0"},
+        {"argv": b"sh\0-c\0a\nb\0"},
+        {"argv": b"\xff\n\0"},
+        {"pidns": 4026532289, "mntns": 4026532300},
         {"comm": b"a\nb", "filename": b"/a\nb\0"},
     ],
 )
@@ -105,7 +107,8 @@ def test_the_short_way(changed: dict[str, Value], long_ways: list[Record]) -> No
     "changed",
     [
         {"argv": b"", "argc": 0},
-        {"argv": b"a\nb\0"},
+        {"argv": b"a" * 1100 + b"\0"},
+        {"argv": b"\x01" * 300 + b"\0"},
         {"argv": "אבג\0".encode()},
         {"filename": b"/" + b"x" * 1000 + b"\0"},
         {"flags": HAS | Flag.TRUNCATED_CGROUP},
@@ -183,11 +186,11 @@ def test_secrets_go_on_both_ways() -> None:
 def test_no_secret_is_remembered() -> None:
     encode = Encoder()
     encode.redact_with(Redactor(["default"]))
-    for argv in (b"x\0--token=hunter2\0", b"a\nb\0"):
+    for argv in (b"x\0--token=hunter2\0", b"\x01" * 300 + b"\0"):
         encode(pack(values(argv=argv)))
-    assert encode._cached_cmdline.cache_info().currsize == 0
+    assert encode._cached_arguments.cache_info().currsize == 0
     encode(pack(values()))
-    assert encode._cached_cmdline.cache_info().currsize == 1
+    assert encode._cached_arguments.cache_info().currsize == 1
 
 
 def test_a_record_of_another_layout() -> None:

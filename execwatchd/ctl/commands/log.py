@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from execwatchd.ctl.journal.end_lookup import complete_ends
 from execwatchd.ctl.journal.events import Event, dump, from_entry
+from execwatchd.ctl.journal.host_namespaces import complete_namespaces
 from execwatchd.ctl.journal.query import needs_execs, never_recorded, query, sender, source
 from execwatchd.ctl.ports import Journal, Query, Tools
 from execwatchd.ctl.view import event_line, tree
@@ -21,6 +22,8 @@ def run(options: Namespace, tools: Tools) -> int:
     _check(options)
     with tools.journal(source(options)) as journal:
         events = _events(journal, query(options, journal), tools.console.out.flush)
+        if options.output == "json":
+            events = complete_namespaces(events, journal, sender(options.any_sender, options.directory))
         if needs_execs(options):
             events = complete_ends(events, journal, sender(options.any_sender, options.directory))
         if options.tree:

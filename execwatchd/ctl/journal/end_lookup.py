@@ -11,7 +11,7 @@ from execwatchd.ctl.journal.events import Event, from_entry
 from execwatchd.ctl.ports import Clause, Journal
 from execwatchd.shared.message_ids import MessageId
 
-_FIELDS_OF_THE_EXEC = "MESSAGE", "FILENAME", "CMDLINE", "ARGV", "ARGC", "TRUNCATED", "REDACTED"
+_FIELDS_OF_THE_EXEC = "MESSAGE", "FILENAME", "CMDLINE", "ARGV", "ARGV_RAW", "ARGC", "TRUNCATED", "REDACTED"
 
 
 def complete_ends(events: Iterable[Event], journal: Journal, sender: Sequence[Clause]) -> Iterator[Event]:

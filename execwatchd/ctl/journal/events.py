@@ -26,10 +26,11 @@ NUMBERS = (
     *("EXIT_CODE", "EXIT_SIGNAL", "RUN_TIME_USEC", "PEAK_RSS_KB"),
 )
 TEXTS = (
-    *("PARENT_COMM", "TTY", "COMM", "NEW_COMM", "FILENAME", "INTERP", "ARGV", "CMDLINE", "TRUNCATED"),
+    *("PARENT_COMM", "TTY", "COMM", "NEW_COMM", "FILENAME", "INTERP", "CMDLINE", "TRUNCATED"),
     *("CWD", "ANCESTORS", "MESSAGE", "ERRNO", "CGROUP", "UNIT", "USER_UNIT", "CONTAINER"),
     *("EXEC_ID", "EXIT_RESULT", "EXIT_SIGNAL_NAME"),
 )
+ARGUMENTS = "ARGV", "ARGV_RAW"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,11 @@ class Event:
 
     @property
     def argv(self) -> tuple[bytes, ...]:
-        """The arguments. In ARGV each ends with a NUL, as in /proc/PID/cmdline, unless it was cut."""
-        raw = self.raw("ARGV")
+        """The arguments, those that are recorded."""
+        if (array := _strings(self.raw("ARGV"))) is not None:
+            return array
+        # Of each argument the bytes and a NUL, unless it was cut. ARGV of the first versions was the same.
+        raw = self.raw("ARGV_RAW") or self.raw("ARGV")
         return tuple(raw.removesuffix(b"\0").split(b"\0")) if raw else ()
 
     @property
@@ -78,6 +82,13 @@ class Event:
         """When it happened, in the local time zone."""
         return datetime.fromtimestamp(self.micros / 1e6).astimezone()
 
+    def _usual(self) -> Mapping[str, int]:
+        """The numbers that an exec's entry leaves out, as they are the usual or follow from the rest."""
+        if self.kind not in {"exec", "failed"} or b"argv" in self.raw("TRUNCATED").split():
+            return {"RESULT": 0} if self.kind == "exec" else {}
+        counted = {"ARGC": len(self.argv)}
+        return {"RESULT": 0, **counted} if self.kind == "exec" else counted
+
     def as_json(self) -> dict[str, Any]:
         """The event's fields by lower-case names; text that isn't UTF-8 is a list of byte values."""
         shown: dict[str, Any] = {"kind": self.kind, "time": self.time.isoformat(timespec="microseconds")}
@@ -85,15 +96,27 @@ class Event:
             shown["host"] = as_text(self.host)
         if self.is_missing:
             shown["text"] = as_text(self.text)
+        usual = self._usual()
         for name in NUMBERS:
-            if (number := self.number(name)) is not None:
+            if (number := self.number(name)) is not None or (number := usual.get(name)) is not None:
                 shown[name.lower()] = number
         for name in TEXTS:
-            if name in self.fields and name != "ARGV":
+            if name in self.fields:
                 shown[name.lower()] = as_text(self.fields[name])
-        if "ARGV" in self.fields:
+        if self.fields.keys() & set(ARGUMENTS):
             shown["argv"] = [as_text(argument) for argument in self.argv]
         return shown
+
+
+def _strings(raw: bytes) -> tuple[bytes, ...] | None:
+    """The strings of a JSON array; None for anything else."""
+    if not raw.startswith(b"["):
+        return None
+    try:
+        array = json.loads(raw)
+        return tuple(text.encode(errors="surrogatepass") for text in array)
+    except (ValueError, AttributeError, RecursionError):
+        return None
 
 
 def as_text(raw: bytes) -> str | list[int]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from systemd import journal
 
-from execwatchd.ctl.journal.events import NUMBERS, PREFIX, TEXTS
+from execwatchd.ctl.journal.events import ARGUMENTS, NUMBERS, PREFIX, TEXTS
 from execwatchd.ctl.ports import Clause, Entry, Source
 from execwatchd.shared.errors import Failure
 
@@ -25,7 +25,7 @@ _RAW = (
     "_BOOT_ID",
     "_MACHINE_ID",
     "_HOSTNAME",
-    *(PREFIX + name for name in (*NUMBERS, *TEXTS)),
+    *(PREFIX + name for name in (*NUMBERS, *TEXTS, *ARGUMENTS)),
 )
 
 

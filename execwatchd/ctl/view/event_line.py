@@ -43,8 +43,9 @@ def user(uid: int | None) -> str:
 
 
 def command(event: Event) -> str:
-    """The command line as the daemon quoted it for a shell, or the file's name if it was empty."""
-    text = printable(event.raw("CMDLINE")) or shell(event.raw("FILENAME"))
+    """The command line, quoted for a shell, or the file's name if there are no arguments."""
+    words = event.argv
+    text = shell(b"\0".join((*words, b""))) if words else shell(event.raw("FILENAME"))
     return f"{text} # cut" if b"argv" in event.raw("TRUNCATED").split() else text
 
 
