@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.bench import boxed, contest, kernel, redaction, report, scale, solo, utmost
+from tests.bench import boxed, contest, fields, kernel, redaction, report, scale, solo, utmost
 from tests.bench.figures import Figure, Results
 from tests.bench.peers import installed, peers
 from tests.bench.programs import Programs
@@ -52,6 +52,7 @@ _ALONE: dict[str, Callable[[Bench], list[Figure]]] = {
     "delay": lambda bench: solo.delays(bench.box, bench.programs),
     "start": lambda bench: solo.starts(bench.box),
     "bus": lambda bench: solo.bus(bench.box),
+    "fields": lambda bench: fields.run(bench.box, bench.programs),
     "utmost": lambda bench: utmost.utmost(bench.box, bench.programs),
     "storm": lambda bench: utmost.storm(bench.box, bench.programs),
     "rates": lambda bench: scale.real(bench.box, bench.programs),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// sender FILE COUNT SOCKET: sends what is in FILE COUNT times as one datagram each, as fast as the reader of SOCKET
-// takes them. Prints the nanoseconds until it had read them all.
+// sender FILE COUNT SOCKET: sends COUNT datagrams as fast as the reader of SOCKET takes them. FILE has them one behind
+// the other, each behind its size as 32 bits; after the last comes the first again. Prints the nanoseconds until the
+// reader had read them all.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -9,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,23 +26,29 @@ static uint64_t now(void)
 
 int main(int argc, char **argv)
 {
-  static char datagram[65536];
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (argc != 4)
     return 2;
   int file = open(argv[1], O_RDONLY), room = 8 << 20, unread;
-  ssize_t size = read(file, datagram, sizeof datagram);
+  struct stat status = {0};
+  fstat(file, &status);
+  const char *first = mmap(NULL, status.st_size, PROT_READ, MAP_PRIVATE, file, 0), *next = first;
   int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
   strncpy(address.sun_path, argv[3], sizeof address.sun_path - 1);
   setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-  if (size <= 0 || connect(fd, (struct sockaddr *)&address, sizeof address)) {
+  if (first == MAP_FAILED || connect(fd, (struct sockaddr *)&address, sizeof address)) {
     perror("sender");
     return 1;
   }
   uint64_t begin = now();
   for (long count = atol(argv[2]); count;) {
-    if (send(fd, datagram, size, MSG_DONTWAIT) == size) {
+    uint32_t size;
+    memcpy(&size, next, sizeof size);
+    if (send(fd, next + sizeof size, size, MSG_DONTWAIT) == size) {
       count--;
+      next += sizeof size + size;
+      if (next == first + status.st_size)
+        next = first;
     } else if (errno == EAGAIN) {
       usleep(1000); // rather than be woken for each entry that is read: that costs the reader a third of its speed
     } else {

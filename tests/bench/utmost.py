@@ -10,6 +10,7 @@ from execwatchd.stream.exec_entry import encode
 from tests.bench.boxed import UNIT, forget, settle
 from tests.bench.figures import Figure
 from tests.bench.programs import Programs
+from tests.bench.sending import send
 from tests.system.harness import Box
 from tests.system.producer import Producer, ordinary, ring_of
 from tests.system.storm import counters
@@ -23,8 +24,9 @@ def utmost(box: Box, programs: Programs) -> list[Figure]:
     """Ring to journal, against a C program that sends the same entries, taking turns."""
     box.systemctl("start", UNIT)
     ours, theirs = [], []
+    entry = encode(Decoder()(ordinary()))
     for _ in range(ROUNDS):
-        theirs.append(_sent(box, programs))
+        theirs.append(ENTRIES / send(box, programs, [entry], ENTRIES))
         forget(box)
         ours.append(_drained(box, programs))
         forget(box)
@@ -36,21 +38,6 @@ def utmost(box: Box, programs: Programs) -> list[Figure]:
         Figure("a C program that sends the same entries", theirs, "a second"),
         Figure("ratio", ratios, "times", ">=0.9"),
     ]
-
-
-def _sent(box: Box, programs: Programs) -> float:
-    """Entries a second of the C program, as a unit of its own without a rate limit."""
-    inside = box.path("/run/execwatchd-bench")
-    inside.mkdir(exist_ok=True)
-    (inside / "entry").write_bytes(encode(Decoder()(ordinary())))
-    program = inside / "sender"
-    program.write_bytes(programs.path("sender").read_bytes())
-    program.chmod(0o755)
-    limits = ("-p", "LogRateLimitIntervalSec=1s", "-p", "LogRateLimitBurst=100000000")
-    run = ("systemd-run", "-q", "--wait", "--pipe", "-p", "Type=exec", *limits)
-    where = "/run/execwatchd-bench"
-    command = (f"{where}/sender", f"{where}/entry", str(ENTRIES), "/run/systemd/journal/socket")
-    return ENTRIES / (int(box.run(*run, *command, timeout=300).stdout) / 1e9)
 
 
 def _drained(box: Box, programs: Programs) -> float:
