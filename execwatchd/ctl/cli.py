@@ -233,7 +233,7 @@ def _source(add: _Add) -> None:
 def _span(text: str) -> int:
     try:
         return times.span(text)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise ArgumentTypeError(f"not a length of time: {text}") from None
 
 
