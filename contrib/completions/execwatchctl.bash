@@ -56,7 +56,7 @@ _execwatchctl() {
       ;;
     log)
       _execwatchctl_words --unit --user-unit --user --comm --host --session --pid --failed --slow --since --until --boot \
-        --lines --follow --output --json --tree --directory --namespace --any-sender --help
+        --lines --reverse --follow --output --json --tree --directory --namespace --any-sender --help
       ;;
     top)
       _execwatchctl_words --by --interval --since --once --json --directory --namespace --any-sender --help

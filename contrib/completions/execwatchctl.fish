@@ -48,6 +48,7 @@ complete -c execwatchctl -n "$seen log top" -s S -l since -x -a 'today yesterday
 complete -c execwatchctl -n "$seen log" -s U -l until -x -a 'today yesterday now' -d 'Not after'
 complete -c execwatchctl -n "$seen log" -s b -l boot -d 'This boot, or one by id or offset'
 complete -c execwatchctl -n "$seen log" -s n -l lines -x -d 'The last N'
+complete -c execwatchctl -n "$seen log" -s r -l reverse -d 'The newest first'
 complete -c execwatchctl -n "$seen log" -s f -l follow -d 'Go on with new ones'
 complete -c execwatchctl -n "$seen log" -s o -l output -x -a 'short json cat argv' -d 'How to print them'
 complete -c execwatchctl -n "$seen log" -l json -d 'Print JSON'

@@ -214,6 +214,7 @@ def _range(add: _Add) -> None:
     text = "this boot, or the one with this id or offset (-1)"
     add("-b", "--boot", nargs="?", const="0", metavar="BOOT", help=text)
     add("-n", "--lines", type=_natural, metavar="N", help="the last N")
+    add("-r", "--reverse", action="store_true", help="the newest first")
     add("-f", "--follow", action="store_true", help="go on with new ones until interrupted")
 
 

@@ -3,7 +3,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -93,13 +93,15 @@ class FakeJournal:
         self.later = list(later)
         self.boot_ids: Sequence[str] = (BOOT,)
         self.may_read = True
+        self.damaged: Sequence[str] = []
         self.queries: list[Query] = []
         self.sources: list[Source] = []
 
     def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
         self.queries.append(query)
         matching = [entry for entry in self.stored if _matches(entry, query)]
-        yield from matching if query.lines is None else matching[len(matching) - query.lines :]
+        last = matching if query.lines is None else matching[len(matching) - query.lines :]
+        yield from reversed(last) if query.reverse else last
         while query.follow and self.later:
             before_wait()
             entry = self.later.pop(0)
@@ -129,6 +131,13 @@ class FakeJournal:
 
     def boots(self) -> Sequence[str]:
         return self.boot_ids
+
+    def messages(self) -> Collection[bytes]:
+        return {message for entry in self.stored if (message := entry.fields.get("EXECWATCH_MESSAGE"))}
+
+    def damage(self) -> Sequence[str]:
+        lines, self.damaged = self.damaged, []
+        return lines
 
     def readable(self) -> bool:
         return self.may_read

@@ -279,6 +279,8 @@ EXECS = (
         (("--until", f"@{EPOCH // 10**6 + 2}"), "ab"),
         (("-n", "2"), "cd"),
         (("--lines=0",), ""),
+        (("-r",), "dcba"),
+        (("--reverse", "-n", "2"), "dc"),
         (("--boot", BOOT), "abcd"),
         (("-b", "f" * 32), ""),
     ],
@@ -356,6 +358,8 @@ def test_sources() -> None:
     ("arguments", "line"),
     [
         (("--tree", "-f"), "--tree shows what was, --follow what will be (choose one)"),
+        (("--tree", "-r"), "--reverse goes with neither --tree nor --follow (choose one)"),
+        (("-f", "-r"), "--reverse goes with neither --tree nor --follow (choose one)"),
         (("--tree", "-o", "cat"), "--tree has no output cat (short or json)"),
         (("-D", "/x", "--namespace", "y"), "--directory and --namespace exclude each other"),
     ],
@@ -374,6 +378,15 @@ def test_nothing_to_show_is_no_failure_unless_nothing_may_be_read(capsys: pytest
     assert one.run("log") == 1
     assert one.run("log", "--tree") == 1
     assert capsys.readouterr().err.count("no system journal here that you may read") == 2
+
+
+def test_damaged_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (("log",), ("log", "--tree"), ("log", "-f"), ("top", "--once")):
+        one = rig(LS)
+        one.journal.damaged = ["/x\n.journal was not read whole: not a journal file"]
+        assert one.run(*arguments) == 0
+        named = "execwatchctl: /x\\012.journal was not read whole: not a journal file\n"
+        assert capsys.readouterr().err == named
 
 
 PIPED = """

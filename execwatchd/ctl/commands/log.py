@@ -21,6 +21,8 @@ def run(options: Namespace, tools: Tools) -> int:
     """Print the events that the options ask for. Returns 0, also if there are none."""
     _check(options)
     with tools.journal(source(options)) as journal:
+        if options.follow:
+            name_damaged_files(journal)
         events = _events(journal, query(options, journal), tools.console.out.flush)
         if options.output == "json":
             events = complete_namespaces(events, journal, sender(options.any_sender, options.directory))
@@ -33,7 +35,14 @@ def run(options: Namespace, tools: Tools) -> int:
         if not count:
             require_readable(journal)
             _name_what_is_off(options, journal, tools)
+        name_damaged_files(journal)
     return 0
+
+
+def name_damaged_files(journal: Journal) -> None:
+    """A line for each file of which something is missing in what was shown."""
+    for line in journal.damage():
+        print(f"execwatchctl: {printable(line)}", file=sys.stderr)
 
 
 def _name_what_is_off(options: Namespace, journal: Journal, tools: Tools) -> None:
@@ -65,6 +74,8 @@ def require_readable(journal: Journal) -> None:
 def _check(options: Namespace) -> None:
     if options.tree and options.follow:
         raise Failure("--tree shows what was, --follow what will be", "choose one", EXIT_USAGE)
+    if options.reverse and (options.tree or options.follow):
+        raise Failure("--reverse goes with neither --tree nor --follow", "choose one", EXIT_USAGE)
     if options.tree and options.output not in ("short", "json"):
         raise Failure(f"--tree has no output {options.output}", "short or json", EXIT_USAGE)
     if options.tree and options.slow is not None:

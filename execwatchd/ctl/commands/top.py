@@ -8,7 +8,7 @@ from argparse import Namespace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from execwatchd.ctl.commands.log import require_readable
+from execwatchd.ctl.commands.log import name_damaged_files, require_readable
 from execwatchd.ctl.journal import times
 from execwatchd.ctl.journal.events import dump
 from execwatchd.ctl.journal.exec_counts import WINDOW, ExecCounts
@@ -37,6 +37,7 @@ def run(options: Namespace, tools: Tools) -> int:
         if once:
             return _once(options, journal, tools.console)
         require_readable(journal)
+        name_damaged_files(journal)
         with Screen(sys.stdin.fileno(), tools.console.out) as screen:
             Live(options, journal, tools.console, screen).run()
     return 0
@@ -56,6 +57,7 @@ def _once(options: Namespace, journal: Journal, console: Console) -> int:
         counts.add(entry)
     if not counts.total.execs:
         require_readable(journal)
+    name_damaged_files(journal)
     view = View(counts, options.by, _BINS - 1, seconds=(until - since) / 1e6)
     if options.json:
         console.line(dump(top_screen.as_json(view, since, until)))

@@ -5,12 +5,13 @@ import os
 import pwd
 from argparse import Namespace
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from execwatchd.ctl.journal import times
 from execwatchd.ctl.journal.events import SUPPRESSED
-from execwatchd.ctl.ports import Clause, Journal, Query, Source
+from execwatchd.ctl.ports import Clause, Entry, Journal, Query, Source, integer
 from execwatchd.ctl.users import uid_of
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 from execwatchd.shared.message_ids import MessageId
@@ -50,7 +51,14 @@ def query(options: Namespace, journal: Journal) -> Query:
     )
     since = times.parse(options.since) if options.since else None
     until = times.parse(options.until) if options.until else None
-    return Query(tuple(clauses), since, until, lines, options.follow, options.slow)
+    accept = None if options.slow is None else partial(_ran, options.slow)
+    return Query(tuple(clauses), since, until, lines, options.follow, accept, options.reverse)
+
+
+def _ran(least: int, entry: Entry) -> bool:
+    """Whether the process ran for so many µs, where the entry is that of its end."""
+    ran = entry.fields.get("EXECWATCH_RUN_TIME_USEC")
+    return ran is None or (integer(ran) or 0) >= least
 
 
 def source(options: Namespace) -> Source:
