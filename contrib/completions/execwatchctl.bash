@@ -23,11 +23,13 @@ _execwatchctl_value() { # of the option before; false if that takes none
     -u | --unit) _execwatchctl_units --system ;;
     --user-unit) _execwatchctl_units --user ;;
     -o | --output) _execwatchctl_words short json cat argv ;;
+    --exe) mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}") ;;
+    -p | --priority) _execwatchctl_words emerg alert crit err warning notice info debug ;;
     --action) _execwatchctl_words record ignore ;;
     --by) _execwatchctl_words user unit command ;;
     -D | --directory) mapfile -t COMPREPLY < <(compgen -d -- "${COMP_WORDS[COMP_CWORD]}") ;;
     -S | --since | -U | --until) _execwatchctl_words today yesterday now ;;
-    -n | --lines | --comm | --host | --session | --pid | --namespace | --message | --interval | --max-lost | --slow) ;;
+    -n | --lines | --comm | -g | --grep | --container | --host | --session | --pid | --namespace | --message | --interval | --max-lost | --slow) ;;
     *) return 1 ;;
   esac
 }
@@ -55,7 +57,7 @@ _execwatchctl() {
       esac
       ;;
     log)
-      _execwatchctl_words --unit --user-unit --user --comm --host --session --pid --failed --slow --since --until --boot \
+      _execwatchctl_words --unit --user-unit --user --comm --exe --grep --container --priority --host --session --pid --failed --slow --since --until --boot \
         --lines --reverse --follow --output --json --tree --directory --namespace --any-sender --help
       ;;
     top)

@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line of execwatchctl."""
 
-from argparse import (
-    ArgumentParser,
-    ArgumentTypeError,
-    Namespace,
-    RawDescriptionHelpFormatter,
-)
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from execwatchd import __version__
+from execwatchd.ctl import values
 from execwatchd.ctl.commands import log, rules, status, top
-from execwatchd.ctl.journal import times
 from execwatchd.ctl.journal.exec_counts import GROUPINGS
 from execwatchd.ctl.journal.query import is_unit
 from execwatchd.ctl.ports import Tools
@@ -54,7 +49,6 @@ examples:
 _Commands = Any  # argparse has a private name for it
 _Add = Callable[..., Any]
 _Run = Callable[[Namespace, Tools], int]
-_SHORTEST = 0.2  # s between two screens
 _TAKES_SIGN = "-S", "--since", "-U", "--until"
 
 
@@ -129,9 +123,9 @@ def _status(commands: _Commands) -> None:
     command = _command(commands, status.run, "status", "show what the daemon does and whether it is well")
     _json(command)
     text = "measure rate and loss for so long (0.5; 0: not)"
-    command.add_argument("--interval", type=_seconds, default=0.5, metavar="SECONDS", help=text)
+    command.add_argument("--interval", type=values.seconds, default=0.5, metavar="SECONDS", help=text)
     text = "not well either if more than N executions were lost since it began"
-    command.add_argument("--max-lost", type=_natural, metavar="N", help=text)
+    command.add_argument("--max-lost", type=values.natural, metavar="N", help=text)
 
 
 def _set(commands: _Commands) -> None:
@@ -187,7 +181,7 @@ def _top(commands: _Commands) -> None:
     add = command.add_argument
     add("--by", choices=GROUPINGS, default=GROUPINGS[0], help="what to count by (user)")
     text = "how often the screen is renewed, and what its rates are measured in (2)"
-    add("--interval", type=_interval, default=2.0, metavar="SECONDS", help=text)
+    add("--interval", type=values.interval, default=2.0, metavar="SECONDS", help=text)
     add("-S", "--since", metavar="TIME", help="count from then on, e.g. today, -1h")
     add("--once", action="store_true", help="print it once: of the last minute, or since then")
     add("--json", action="store_true", help="print it once, as JSON")
@@ -200,12 +194,23 @@ def _filters(add: _Add) -> None:
     add("--user-unit", **several, metavar="UNIT", help="in this unit of a user's own manager")
     add("--user", **several, metavar="USER", help="by this user, a name or a UID")
     add("--comm", **several, metavar="NAME", help="by a program of this name, or of it")
-    add("--session", **several, type=_natural, metavar="N", help="in this audit session")
+    text = "of this file: a path, or the name alone; * and ? stand for others"
+    add("--exe", **several, metavar="GLOB", help=text)
+    add("-g", "--grep", metavar="PATTERN", help="whose arguments, joined by blanks, match this pattern")
+    add("--container", **several, metavar="ID", help="in this container, by the first digits of its id")
+    add("--session", **several, type=values.natural, metavar="N", help="in this audit session")
     text = "by this process; with --tree, its descendants too"
-    add("--pid", **several, type=_natural, metavar="PID", help=text)
+    add("--pid", **several, type=values.natural, metavar="PID", help=text)
     add("--host", **several, metavar="NAME", help="on this host, where the journal has several")
     add("--failed", action="store_true", help="only those that failed, or that did not end with 0")
-    add("--slow", type=_span, metavar="TIME", help="only ends of processes that ran so long, e.g. 10s, 5min")
+    text = "of this priority or a higher one, a name or a number, or of a range of them"
+    add("-p", "--priority", type=values.priorities, metavar="PRIORITY", help=text)
+    add(
+        "--slow",
+        type=values.span,
+        metavar="TIME",
+        help="only ends of processes that ran so long, e.g. 10s, 5min",
+    )
 
 
 def _range(add: _Add) -> None:
@@ -213,7 +218,7 @@ def _range(add: _Add) -> None:
     add("-U", "--until", metavar="TIME", help="not after")
     text = "this boot, or the one with this id or offset (-1)"
     add("-b", "--boot", nargs="?", const="0", metavar="BOOT", help=text)
-    add("-n", "--lines", type=_natural, metavar="N", help="the last N")
+    add("-n", "--lines", type=values.natural, metavar="N", help="the last N")
     add("-r", "--reverse", action="store_true", help="the newest first")
     add("-f", "--follow", action="store_true", help="go on with new ones until interrupted")
 
@@ -229,33 +234,3 @@ def _source(add: _Add) -> None:
     add("-D", "--directory", metavar="DIR", help="read the journal files in DIR")
     add("--namespace", metavar="NAME", help="read this journal namespace only")
     add("--any-sender", action="store_true", help="believe entries whoever wrote them")
-
-
-def _span(text: str) -> int:
-    try:
-        return times.span(text)
-    except ValueError:
-        raise ArgumentTypeError(f"not a length of time: {text}") from None
-
-
-def _natural(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise ArgumentTypeError(f"not a number: {text}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 3600:
-        raise ArgumentTypeError(f"not a number of seconds: {text}")
-    return seconds
-
-
-def _interval(text: str) -> float:
-    seconds = _seconds(text)
-    if seconds < _SHORTEST:
-        raise ArgumentTypeError(f"shorter than {_SHORTEST} s: {text}")
-    return seconds

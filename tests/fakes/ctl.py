@@ -17,6 +17,8 @@ BOOT = "0123456789abcdef0123456789abcdef"
 UNIT = b"execwatchd.service"
 EPOCH = 1_700_000_000_000_000  # µs, Tue 2023-11-14 22:13:20 UTC
 
+WARNINGS = MessageId.EVENTS_LOST, MessageId.STORM_STARTED, MessageId.STORM_CONTINUES
+
 PROPERTIES: Mapping[str, Any] = {
     "DefaultMessage": "Hello World",
     "DefaultAction": "record",
@@ -167,6 +169,7 @@ def entry(
     named = {f"EXECWATCH_{name}": value for name, value in raw.items()}
     named |= {"MESSAGE": text, "MESSAGE_ID": kind.value.encode(), "_BOOT_ID": BOOT.encode()}
     named["SYSLOG_IDENTIFIER"] = b"execwatchd"
+    named["PRIORITY"] = b"4" if kind in WARNINGS else b"6"
     if sender is not None:
         named["_SYSTEMD_UNIT"] = sender
     return Entry(EPOCH + at * 1_000_000, at * 1_000_000, named)

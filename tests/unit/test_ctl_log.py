@@ -253,8 +253,8 @@ def test_what_never_was_an_exec_is_left_out() -> None:
 EXECS = (
     exec_entry(1, b"a", at=1, UID=0, COMM=b"bash", UNIT=b"nginx.service"),
     exec_entry(2, b"b", at=2, COMM=b"a b", USER_UNIT=b"nginx.service"),
-    exec_entry(3, b"c", at=3, SESSION=5, UNIT=b"ssh@1.socket"),
-    failed_entry(4, b"d", at=4, UID=7),
+    exec_entry(3, b"c", at=3, SESSION=5, UNIT=b"ssh@1.socket", CONTAINER=b"0123abcd"),
+    failed_entry(4, b"d", at=4, UID=7, CONTAINER=b"0123ffff"),
 )
 
 
@@ -279,6 +279,20 @@ EXECS = (
         (("--until", f"@{EPOCH // 10**6 + 2}"), "ab"),
         (("-n", "2"), "cd"),
         (("--lines=0",), ""),
+        (("--exe", "/bin/a"), "a"),
+        (("--exe", "b", "--exe", "[cd]"), "bcd"),
+        (("--exe", "/b*"), "abcd"),
+        (("--exe", "in/a"), ""),
+        (("--container", "0123"), "cd"),
+        (("--container", "0123f", "--container", "x"), "d"),
+        (("-g", "^[A-C]$"), ""),
+        (("--grep", "^[a-c]$"), "abc"),
+        (("-g", "a|d", "-n", "1"), "d"),
+        (("-g", "a|b", "-r", "-n", "1"), "b"),
+        (("-p", "info"), "abcd"),
+        (("-p", "4"), ""),
+        (("-p", "notice..debug", "--user", "7"), "d"),
+        (("-p", "7..6"), "abcd"),
         (("-r",), "dcba"),
         (("--reverse", "-n", "2"), "dc"),
         (("--boot", BOOT), "abcd"),
@@ -295,6 +309,62 @@ def test_a_loss_is_shown_whatever_the_filter() -> None:
     one = rig(*EXECS, LOST)
     one.run("log", "--user", "7", "--comm", "zsh", "--failed")
     assert one.lines == ["Nov 14 22:13:22 -- 12 execs were not recorded"]
+
+
+def test_a_priority_is_that_of_the_entry_a_loss_included() -> None:
+    one = rig(*EXECS, LOST)
+    one.run("log", "-p", "warning")
+    assert one.lines == ["Nov 14 22:13:22 -- 12 execs were not recorded"]
+    one.run("log", "-p", "err")
+    assert one.lines == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ("secret file", True),
+        ("SECRET", False),
+        ("Tar", False),
+        ("straße", True),
+        ("^tar .*\\xff", False),
+        ("ä", False),
+    ],
+)
+def test_a_pattern_is_sought_in_all_arguments_in_lower_case_in_either(pattern: str, matches: bool) -> None:
+    one = rig(exec_entry(1, b"tar", b"Secret", b"file", "STRAßE".encode(), b"\xff"), LOST)
+    one.run("log", "-g", pattern)
+    assert len(one.lines) == 1 + matches  # a loss might have matched
+
+
+def test_an_end_is_that_of_an_exec_that_matches(capsys: pytest.CaptureFixture[str]) -> None:
+    one = rig(MAKE, ENDED, QUICK, exec_entry(51, b"ls", EXEC_ID=b"51-1-1", at=20))
+    for arguments in (("-g", "make -j"), ("--exe", "make")):
+        one.run("log", *arguments, "-o", "json")
+        assert [(shown["kind"], shown["pid"]) for shown in map(json.loads, one.lines)] == [
+            ("exec", 50),
+            ("ended", 50),
+        ]
+    one.run("log", "-g", "make", "--slow", "13s")
+    assert one.lines == []
+    one.run("log", "-g", "make", "--slow", "12s", "-o", "argv")
+    assert one.lines == ["make -j4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("-g", "("), "not a pattern of RE2: ( (missing ): ()"),
+        (("-p", "loud"), "argument -p/--priority: not a priority: loud"
+         " (emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7) (see execwatchctl log --help)"),
+        (("-p", "8"), "argument -p/--priority: not a priority: 8"
+         " (emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7) (see execwatchctl log --help)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_pattern_or_priority(
+    arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rig().run("log", *arguments) == 2
+    assert capsys.readouterr().err == f"execwatchctl: {line}\n"
 
 
 def test_what_a_limit_suppressed_is_shown_but_of_other_users() -> None:

@@ -5,13 +5,13 @@ import os
 import pwd
 from argparse import Namespace
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from execwatchd.ctl.journal import times
+from execwatchd.ctl.journal.conditions import acceptance
 from execwatchd.ctl.journal.events import SUPPRESSED
-from execwatchd.ctl.ports import Clause, Entry, Journal, Query, Source, integer
+from execwatchd.ctl.ports import Clause, Journal, Query, Source
 from execwatchd.ctl.users import uid_of
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 from execwatchd.shared.message_ids import MessageId
@@ -44,6 +44,8 @@ def query(options: Namespace, journal: Journal) -> Query:
     clauses = [*sender(options.any_sender, options.directory), *_kinds(options), *_filters(options)]
     if options.host:
         clauses.append(tuple(b"_HOSTNAME=" + os.fsencode(host) for host in options.host))
+    if options.priority is not None:
+        clauses.append(tuple(b"PRIORITY=%d" % priority for priority in options.priority))
     if options.boot is not None:
         clauses.append((f"_BOOT_ID={_boot(options, journal)}".encode(),))
     lines = (
@@ -51,14 +53,8 @@ def query(options: Namespace, journal: Journal) -> Query:
     )
     since = times.parse(options.since) if options.since else None
     until = times.parse(options.until) if options.until else None
-    accept = None if options.slow is None else partial(_ran, options.slow)
+    accept = acceptance(options, journal, sender(options.any_sender, options.directory))
     return Query(tuple(clauses), since, until, lines, options.follow, accept, options.reverse)
-
-
-def _ran(least: int, entry: Entry) -> bool:
-    """Whether the process ran for so many µs, where the entry is that of its end."""
-    ran = entry.fields.get("EXECWATCH_RUN_TIME_USEC")
-    return ran is None or (integer(ran) or 0) >= least
 
 
 def source(options: Namespace) -> Source:
