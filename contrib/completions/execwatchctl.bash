@@ -22,10 +22,11 @@ _execwatchctl_value() { # of the option before; false if that takes none
     --user) _execwatchctl_users ;;
     -u | --unit) _execwatchctl_units --system ;;
     --user-unit) _execwatchctl_units --user ;;
-    -o | --output) _execwatchctl_words short json cat argv ;;
+    -o | --output) _execwatchctl_words short verbose json json-pretty cat argv ;;
     --exe) mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}") ;;
     -p | --priority) _execwatchctl_words emerg alert crit err warning notice info debug ;;
     --action) _execwatchctl_words record ignore ;;
+    --sort) _execwatchctl_words rate execs name ;;
     --by) _execwatchctl_words user unit command ;;
     -D | --directory) mapfile -t COMPREPLY < <(compgen -d -- "${COMP_WORDS[COMP_CWORD]}") ;;
     -S | --since | -U | --until) _execwatchctl_words today yesterday now ;;
@@ -61,7 +62,7 @@ _execwatchctl() {
         --lines --reverse --follow --output --json --tree --directory --namespace --any-sender --help
       ;;
     top)
-      _execwatchctl_words --by --interval --since --once --json --directory --namespace --any-sender --help
+      _execwatchctl_words --by --sort --lines --interval --since --once --json --directory --namespace --any-sender --help
       ;;
   esac
 }

@@ -52,9 +52,10 @@ complete -c execwatchctl -n "$seen log top" -s S -l since -x -a 'today yesterday
 complete -c execwatchctl -n "$seen log" -s U -l until -x -a 'today yesterday now' -d 'Not after'
 complete -c execwatchctl -n "$seen log" -s b -l boot -d 'This boot, or one by id or offset'
 complete -c execwatchctl -n "$seen log" -s n -l lines -x -d 'The last N'
+complete -c execwatchctl -n "$seen top" -s n -l lines -x -d 'Only the first N'
 complete -c execwatchctl -n "$seen log" -s r -l reverse -d 'The newest first'
 complete -c execwatchctl -n "$seen log" -s f -l follow -d 'Go on with new ones'
-complete -c execwatchctl -n "$seen log" -s o -l output -x -a 'short json cat argv' -d 'How to print them'
+complete -c execwatchctl -n "$seen log" -s o -l output -x -a 'short verbose json json-pretty cat argv' -d 'How to print them'
 complete -c execwatchctl -n "$seen log" -l json -d 'Print JSON'
 complete -c execwatchctl -n "$seen log" -l tree -d 'Print processes as a tree'
 complete -c execwatchctl -n "$seen log top" -s D -l directory -x -a '(__fish_complete_directories)' -d 'Journal files in DIR'
@@ -62,5 +63,6 @@ complete -c execwatchctl -n "$seen log top" -l namespace -x -d 'Read this journa
 complete -c execwatchctl -n "$seen log top" -l any-sender -d 'Believe entries whoever wrote them'
 
 complete -c execwatchctl -n "$seen top" -l by -x -a 'user unit command' -d 'What to count by'
+complete -c execwatchctl -n "$seen top" -l sort -x -a 'rate execs name' -d 'Sort by this column'
 complete -c execwatchctl -n "$seen top" -l interval -x -d 'Renew every so many seconds'
 complete -c execwatchctl -n "$seen top" -l once -d 'Print it once'

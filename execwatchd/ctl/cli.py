@@ -12,6 +12,7 @@ from execwatchd.ctl.journal.exec_counts import GROUPINGS
 from execwatchd.ctl.journal.query import is_unit
 from execwatchd.ctl.ports import Tools
 from execwatchd.ctl.users import is_user
+from execwatchd.ctl.view.top_screen import SORTS
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 
 _EXAMPLES = """\
@@ -39,10 +40,10 @@ examples:
   execwatchctl log -D /mnt/var/log/journal
 """
 _TOP_EXAMPLES = """\
-keys: u, n, c by user, unit, command; p pause; q quit
+keys: u, n, c by user, unit, command; s sort; p pause; q quit
 
 examples:
-  execwatchctl top --by command
+  execwatchctl top --by command --sort execs -n 10
   execwatchctl top --once --since today   what ran today, counted exactly
   execwatchctl top --json | jq '.groups[] | select(.uid == 0)'
 """
@@ -180,6 +181,8 @@ def _top(commands: _Commands) -> None:
     command = _command(commands, top.run, "top", text, _TOP_EXAMPLES)
     add = command.add_argument
     add("--by", choices=GROUPINGS, default=GROUPINGS[0], help="what to count by (user)")
+    add("--sort", choices=SORTS, default=SORTS[0], help="the column to sort by (rate)")
+    add("-n", "--lines", type=values.natural, metavar="N", help="only the first N")
     text = "how often the screen is renewed, and what its rates are measured in (2)"
     add("--interval", type=values.interval, default=2.0, metavar="SECONDS", help=text)
     add("-S", "--since", metavar="TIME", help="count from then on, e.g. today, -1h")
@@ -224,7 +227,7 @@ def _range(add: _Add) -> None:
 
 
 def _form(add: _Add) -> None:
-    forms = "short", "json", "cat", "argv"
+    forms = "short", "verbose", "json", "json-pretty", "cat", "argv"
     add("-o", "--output", choices=forms, default="short", help="how to print them (short)")
     add("--json", dest="output", action="store_const", const="json", help="the same as -o json")
     add("--tree", action="store_true", help="print processes as a tree")

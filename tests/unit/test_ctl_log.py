@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from execwatchd.ctl.ports import Entry, Source
+from execwatchd.ctl.view import moments
 from execwatchd.ctl.view.terminal import width
 from execwatchd.shared import quoting
 from execwatchd.shared.errors import Failure
@@ -44,10 +46,44 @@ def test_columns() -> None:
     one = rig(LS, MISSING, LOST)
     assert one.run("log") == 0
     assert one.lines == [
-        "Nov 14 22:13:20   37926 3999999999 bash            Hello World          ls -la",
-        "Nov 14 22:13:21       7 root       bash            Hello World          [ENOENT] nosuch",
+        "Nov 14 22:13:20   37926 3999999999 bash            ls -la",
+        "Nov 14 22:13:21       7 root       bash            [ENOENT] nosuch",
         "Nov 14 22:13:22 -- 12 execs were not recorded",
     ]
+
+
+def test_messages_have_a_column_where_they_differ() -> None:
+    one = rig(LS, MISSING, exec_entry(8, b"id", MESSAGE="Hi!", at=1), LOST)
+    assert one.run("log") == 0
+    assert one.lines == [
+        "Nov 14 22:13:20   37926 3999999999 bash            Hello World          ls -la",
+        "Nov 14 22:13:21       7 root       bash            Hello World          [ENOENT] nosuch",
+        "Nov 14 22:13:21       8 4242       bash            Hi!                  id",
+        "Nov 14 22:13:22 -- 12 execs were not recorded",
+    ]
+
+
+def test_a_message_that_is_new_gets_a_column_from_then_on() -> None:
+    one = rig(LS, later=[LS, exec_entry(8, b"id", MESSAGE="Hi!"), LS])
+    one.run("log", "-f")
+    assert ["H" in line.split("bash")[1] for line in one.lines] == [False, False, True, True]
+
+
+def test_a_date_where_it_is_not_today_and_a_year_where_it_is_not_this(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = rig(LS)
+    for today, cells, time in (
+        (date(2023, 11, 14), 80, "22:13:20"),
+        (date(2023, 11, 15), 80, "Nov 14 22:13:20"),
+        (date(2023, 11, 15), 40, "Nov 14 22:13:20"),
+        (date(2023, 11, 14), 120, "Nov 14 22:13:20"),
+        (date(2024, 1, 1), 80, "2023-11-14 22:13:20"),
+    ):
+        monkeypatch.setattr(moments, "today", lambda today=today: today)
+        for arguments in ((), ("--tree",)):
+            one.run("log", *arguments, width=cells)
+            assert one.out.startswith(f"{time} ")
 
 
 def test_colours_on_a_terminal() -> None:
@@ -140,6 +176,32 @@ def test_hosts_of_a_fleet_are_told_apart() -> None:
     assert len(one.lines) == 2
     one.run("log", "--host", "web\x1b2", "-o", "argv")  # another host's losses don't matter here
     assert one.lines == ["id"]
+
+
+def test_verbose_is_every_field_under_its_name_in_the_journal() -> None:
+    one = rig(_on(b"web\x1b1", exec_entry(7, b"ls", b"a\nb", UNIT=b"x.service", text=b"7 x\n")))
+    one.run("log", "-o", "verbose")
+    head, *fields = one.lines
+    assert head == "2023-11-14T22:13:20.000000+00:00 web\\0331 exec"
+    assert fields[:2] == ["    MESSAGE=7 x\\012", "    EXECWATCH_PID=7"]
+    assert "    EXECWATCH_MESSAGE=Hello World" in fields
+    assert fields[-1] == '    EXECWATCH_ARGV=["ls", "a\\nb"]'
+    assert one.out[:-1].replace("\n", "").isprintable()
+
+
+def test_json_may_have_a_line_for_each_member() -> None:
+    one = rig(LS, MISSING)
+    for arguments in ((), ("--tree",)):
+        one.run("log", "-o", "json", *arguments)
+        compact = [json.loads(line) for line in one.lines]
+        one.run("log", "-o", "json-pretty", *arguments)
+        objects, decoder, text = [], json.JSONDecoder(), one.out
+        while text:
+            value, end = decoder.raw_decode(text)
+            objects.append(value)
+            text = text[end:].lstrip()
+        assert objects == compact
+        assert len(one.lines) > 20
 
 
 def test_argv_says_where_arguments_were_cut() -> None:
@@ -430,7 +492,7 @@ def test_sources() -> None:
         (("--tree", "-f"), "--tree shows what was, --follow what will be (choose one)"),
         (("--tree", "-r"), "--reverse goes with neither --tree nor --follow (choose one)"),
         (("-f", "-r"), "--reverse goes with neither --tree nor --follow (choose one)"),
-        (("--tree", "-o", "cat"), "--tree has no output cat (short or json)"),
+        (("--tree", "-o", "cat"), "--tree has no output cat (short, json or json-pretty)"),
         (("-D", "/x", "--namespace", "y"), "--directory and --namespace exclude each other"),
     ],
 )
@@ -483,7 +545,7 @@ MAKE = exec_entry(50, b"make", b"-j4", EXEC_ID=b"50-1-1")
 ENDED = end_entry(50, "50-1-1", ran=12_300, code=2, at=13)
 QUICK = end_entry(51, "51-1-1", ran=5, at=14)
 KILLED = end_entry(52, "52-1-1", ran=70_000, code=None, at=15)
-BEFORE = "Nov 14 22:13:3{}      {} 4242       make                                 "
+BEFORE = "Nov 14 22:13:3{}      {} 4242       make            "
 
 
 def test_ends_are_in_the_log() -> None:
@@ -506,7 +568,7 @@ def test_what_ran_long() -> None:
     one.run("log", "--slow", "10s")
     assert one.lines == [
         "Nov 14 22:13:22 -- 12 execs were not recorded",
-        BEFORE.format(3, 50)[:-21] + "Hello World          [exit 2, 12.3 s, 45.1 MiB] make -j4",
+        BEFORE.format(3, 50) + "[exit 2, 12.3 s, 45.1 MiB] make -j4",
         BEFORE.format(5, 52) + "[SIGKILL, 1 min 10 s, 45.1 MiB]",
     ]
     one.run("log", "--slow", "1min", "-o", "json")

@@ -10,11 +10,12 @@ from execwatchd.ctl.journal.events import Event, dump, from_entry
 from execwatchd.ctl.journal.host_namespaces import complete_namespaces
 from execwatchd.ctl.journal.query import needs_execs, never_recorded, query, sender, source
 from execwatchd.ctl.ports import Journal, Query, Tools
-from execwatchd.ctl.view import event_line, tree
+from execwatchd.ctl.view import event_line, tree, verbose
 from execwatchd.ctl.view.terminal import Console, printable
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 
 _Printer = Callable[[Event], str]
+_OBJECTS = "json", "json-pretty", "verbose"  # with every fact, also those that an entry leaves out
 
 
 def run(options: Namespace, tools: Tools) -> int:
@@ -24,14 +25,14 @@ def run(options: Namespace, tools: Tools) -> int:
         if options.follow:
             name_damaged_files(journal)
         events = _events(journal, query(options, journal), tools.console.out.flush)
-        if options.output == "json":
+        if options.output in _OBJECTS:
             events = complete_namespaces(events, journal, sender(options.any_sender, options.directory))
         if needs_execs(options):
             events = complete_ends(events, journal, sender(options.any_sender, options.directory))
         if options.tree:
-            count = tree.show(events, options.pid, tools.console, as_json=options.output == "json")
+            count = tree.show(events, options.pid, tools.console, options.output)
         else:
-            count = _print(events, options, tools.console)
+            count = _print(events, options, tools.console, journal)
         if not count:
             require_readable(journal)
             _name_what_is_off(options, journal, tools)
@@ -76,8 +77,8 @@ def _check(options: Namespace) -> None:
         raise Failure("--tree shows what was, --follow what will be", "choose one", EXIT_USAGE)
     if options.reverse and (options.tree or options.follow):
         raise Failure("--reverse goes with neither --tree nor --follow", "choose one", EXIT_USAGE)
-    if options.tree and options.output not in ("short", "json"):
-        raise Failure(f"--tree has no output {options.output}", "short or json", EXIT_USAGE)
+    if options.tree and options.output not in ("short", "json", "json-pretty"):
+        raise Failure(f"--tree has no output {options.output}", "short, json or json-pretty", EXIT_USAGE)
     if options.tree and options.slow is not None:
         raise Failure("--tree needs all executions, --slow has only ends", "choose one", EXIT_USAGE)
 
@@ -87,8 +88,8 @@ def _events(journal: Journal, wanted: Query, before_wait: Callable[[], object]) 
     return (event for event in events if event is not None)
 
 
-def _print(events: Iterator[Event], options: Namespace, console: Console) -> int:
-    printer = _printer(options.output, console, options.directory)
+def _print(events: Iterator[Event], options: Namespace, console: Console, journal: Journal) -> int:
+    printer = _printer(options.output, console, options.directory, journal)
     count = 0
     for event in events:
         console.line(printer(event))
@@ -96,11 +97,13 @@ def _print(events: Iterator[Event], options: Namespace, console: Console) -> int
     return count
 
 
-def _printer(output: str, console: Console, directory: str | None) -> _Printer:
-    if output == "json":
-        return lambda event: dump(event.as_json())
+def _printer(output: str, console: Console, directory: str | None, journal: Journal) -> _Printer:
+    if output in ("json", "json-pretty"):
+        return lambda event: dump(event.as_json(), pretty=output == "json-pretty")
     if output == "cat":
         return lambda event: printable(event.text)
     if output == "argv":
         return event_line.shell_line
-    return event_line.EventLine(console, hosts=directory is not None)
+    if output == "verbose":
+        return verbose.fields
+    return event_line.EventLine(console, hosts=directory is not None, messages=journal.messages())

@@ -17,7 +17,7 @@ from execwatchd.ctl.ports import Entry, Journal, Query, Tools
 from execwatchd.ctl.view import top_screen
 from execwatchd.ctl.view.screen import Screen
 from execwatchd.ctl.view.terminal import Console
-from execwatchd.ctl.view.top_screen import View
+from execwatchd.ctl.view.top_screen import SORTS, View
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def _once(options: Namespace, journal: Journal, console: Console) -> int:
     if not counts.total.execs:
         require_readable(journal)
     name_damaged_files(journal)
-    view = View(counts, options.by, _BINS - 1, seconds=(until - since) / 1e6)
+    seconds = (until - since) / 1e6
+    view = View(counts, options.by, _BINS - 1, seconds=seconds, sort=options.sort, limit=options.lines)
     if options.json:
         console.line(dump(top_screen.as_json(view, since, until)))
     else:
@@ -96,6 +97,8 @@ class Live:
         self._console = console
         self._screen = screen
         self._by: str = options.by
+        self._sort: str = options.sort
+        self._lines: int | None = options.lines
         self._interval: float = options.interval
         self._limit = max(500, int(_PER_SECOND * min(options.interval, _LONGEST)))
         width = int(options.interval * 1_000_000)
@@ -158,13 +161,16 @@ class Live:
     def _draw(self) -> None:
         notes = {"paused": self._paused, "reading": self._catching_up, "sampled": self._is_sampled}
         note = ", ".join(name for name, holds in notes.items() if holds)
-        view = View(self._counts, self._by, self._counts.number(self._now) - 1, note)
+        last = self._counts.number(self._now) - 1
+        view = View(self._counts, self._by, last, note, sort=self._sort, limit=self._lines)
         self._screen.draw(top_screen.screen(view, self._console, *self._screen.size))
 
     def _obey(self, key: str) -> bool:
         """Act on a key. Returns False to end."""
         groupings = {"u": "user", "n": "unit", "c": "command"}
         self._by = groupings.get(key, self._by)
+        if key == "s":
+            self._sort = SORTS[(SORTS.index(self._sort) + 1) % len(SORTS)]
         if key in "p ":
             self._paused = not self._paused
         return key not in "qQ"

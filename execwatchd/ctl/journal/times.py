@@ -35,6 +35,11 @@ def span(text: str) -> int:
     return int(found[1])
 
 
+def iso(micros: int) -> str:
+    """A point in time, in µs since the epoch, as all JSON has it: in the local time zone, with its offset."""
+    return datetime.fromtimestamp(micros / 1e6).astimezone().isoformat(timespec="microseconds")
+
+
 def _with_offset(text: str) -> int | None:
     """µs of a time with its offset from UTC, as `-o json` prints it: systemd before 254 doesn't read that."""
     try:
