@@ -59,7 +59,7 @@ _execwatchctl() {
       ;;
     log)
       _execwatchctl_words --unit --user-unit --user --comm --exe --grep --container --priority --host --session --pid --failed --slow --since --until --boot \
-        --lines --reverse --follow --output --json --tree --directory --namespace --any-sender --help
+        --lines --reverse --follow --output --json --full --no-pager --tree --directory --namespace --any-sender --help
       ;;
     top)
       _execwatchctl_words --by --sort --lines --interval --since --once --json --directory --namespace --any-sender --help

@@ -230,6 +230,8 @@ def _form(add: _Add) -> None:
     forms = "short", "verbose", "json", "json-pretty", "cat", "argv"
     add("-o", "--output", choices=forms, default="short", help="how to print them (short)")
     add("--json", dest="output", action="store_const", const="json", help="the same as -o json")
+    add("-l", "--full", action="store_true", help="don't cut lines to the width of the terminal")
+    add("--no-pager", action="store_true", help="print to the terminal itself")
     add("--tree", action="store_true", help="print processes as a tree")
 
 

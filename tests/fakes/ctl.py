@@ -253,9 +253,10 @@ class Rig:
         self.manager = manager or FakeManager()
         self.journal = journal or FakeJournal()
         self.out = ""
+        self.stream: Callable[[], io.StringIO] = io.StringIO
 
     def run(self, *arguments: str, width: int | None = None, colour: bool = False) -> int:
-        stream = io.StringIO()
+        stream = self.stream()
         status = main(arguments, Tools(Console(stream, width, colour), self._manager, self._journal))
         self.out = stream.getvalue()
         return status

@@ -15,6 +15,7 @@ from execwatchd.ctl.journal.exec_counts import WINDOW, ExecCounts
 from execwatchd.ctl.journal.query import everything, source
 from execwatchd.ctl.ports import Entry, Journal, Query, Tools
 from execwatchd.ctl.view import top_screen
+from execwatchd.ctl.view.output import Output
 from execwatchd.ctl.view.screen import Screen
 from execwatchd.ctl.view.terminal import Console
 from execwatchd.ctl.view.top_screen import SORTS, View
@@ -53,7 +54,8 @@ def _once(options: Namespace, journal: Journal, console: Console) -> int:
     if since is None:
         since = until - _SINCE
     counts = ExecCounts(max(1, -(-(until + 1 - since) // _BINS)), since)
-    for entry in journal.entries(Query(everything(options), since, until), lambda: None):
+    output = Output(console)
+    for entry in journal.entries(Query(everything(options), since, until, on_read=output.read), lambda: None):
         counts.add(entry)
     if not counts.total.execs:
         require_readable(journal)
@@ -61,10 +63,9 @@ def _once(options: Namespace, journal: Journal, console: Console) -> int:
     seconds = (until - since) / 1e6
     view = View(counts, options.by, _BINS - 1, seconds=seconds, sort=options.sort, limit=options.lines)
     if options.json:
-        console.line(dump(top_screen.as_json(view, since, until)))
+        output.print([dump(top_screen.as_json(view, since, until))])
     else:
-        for line in top_screen.snapshot(view, console):
-            console.line(line)
+        output.print(top_screen.snapshot(view, console))
     return 0
 
 

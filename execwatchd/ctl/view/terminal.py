@@ -9,7 +9,7 @@ daemon has the same form.
 import locale
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TextIO
 
 from wcwidth import wcwidth
@@ -90,6 +90,11 @@ class Console:
     cuts: bool = True
     glyphs: Glyphs = UNICODE
 
+    @property
+    def can_erase(self) -> bool:
+        """Whether it is a terminal that can go back in a line."""
+        return self.out.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
     def paint(self, text: str, *styles: str) -> str:
         """The text in these styles, or as it is if the console has no colours."""
         codes = ";".join(_COLOURS[style] for style in styles)
@@ -114,5 +119,5 @@ def console(out: TextIO) -> Console:
     glyphs = UNICODE if locale.getencoding().lower().replace("-", "") == "utf8" else ASCII
     if not out.isatty():
         return Console(out, glyphs=glyphs)
-    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM", "dumb") == "dumb"
-    return Console(out, shutil.get_terminal_size().columns, not plain, glyphs=glyphs)
+    terminal = Console(out, shutil.get_terminal_size().columns, glyphs=glyphs)
+    return replace(terminal, colour=terminal.can_erase and not os.environ.get("NO_COLOR"))

@@ -12,19 +12,18 @@ from execwatchd.ctl.view.moments import moment
 from execwatchd.ctl.view.terminal import Console, pad, printable, word
 
 
-def show(events: Iterable[Event], pids: Collection[int], console: Console, output: str) -> int:
-    """Print the tree of the events, or of these pids and their descendants. Returns how many processes."""
+def show(
+    events: Iterable[Event], pids: Collection[int], console: Console, output: str = "short"
+) -> Iterator[str]:
+    """The lines of the tree of the events, or of these pids and their descendants."""
     forest = Forest(pids)
     for event in events:
         forest.add(event)
-    count = 0
-    for count, (process, place) in enumerate(walk(forest.roots), 1):  # noqa: B007  the count is the result
-        if output != "short":
-            console.line(dump(as_object(process, place.depth), pretty=output == "json-pretty"))
+    for process, place in walk(forest.roots):
+        if output == "short":
+            yield from lines(process, place, console)
         else:
-            for line in lines(process, place, console):
-                console.line(line)
-    return count
+            yield dump(as_object(process, place.depth), pretty=output == "json-pretty")
 
 
 def as_object(process: Process, depth: int) -> dict[str, Any]:
