@@ -39,7 +39,7 @@ _execwatchctl() {
   local command=${COMP_WORDS[1]-} current=${COMP_WORDS[COMP_CWORD]}
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    _execwatchctl_words status set unset list action limit default log top --help --version
+    _execwatchctl_words status set unset list action limit default log show top --help --version
     return
   fi
   _execwatchctl_value && return
@@ -61,6 +61,7 @@ _execwatchctl() {
       _execwatchctl_words --unit --user-unit --user --comm --exe --grep --container --priority --host --session --pid --failed --slow --since --until --boot \
         --lines --reverse --follow --output --json --full --no-pager --tree --directory --namespace --any-sender --help
       ;;
+    show) _execwatchctl_words --output --json --full --no-pager --directory --namespace --any-sender --help ;;
     top)
       _execwatchctl_words --by --sort --lines --interval --since --once --json --directory --namespace --any-sender --help
       ;;

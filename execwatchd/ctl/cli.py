@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from execwatchd import __version__
 from execwatchd.ctl import values
-from execwatchd.ctl.commands import log, rules, status, top
+from execwatchd.ctl.commands import log, rules, show, status, top
 from execwatchd.ctl.journal.exec_counts import GROUPINGS
 from execwatchd.ctl.journal.query import is_unit
 from execwatchd.ctl.ports import Tools
@@ -25,6 +25,7 @@ examples:
   execwatchctl log -n 20 --user alice     her last twenty
   execwatchctl log --failed --since today
   execwatchctl log --tree --unit nginx    as a tree of processes
+  execwatchctl show 4711                  the last one of process 4711, and what was around it
   execwatchctl top                        who runs what how often, live
 
 exit status: 0 done, 1 refused or failed, 2 usage, 3 the daemon or the bus is not there,
@@ -100,7 +101,7 @@ def parser() -> ArgumentParser:
     top = _Parser(prog="execwatchctl", description=text, epilog=_EXAMPLES)
     top.add_argument("--version", action="version", version=f"execwatchctl {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_status, _set, _unset, _list, _action, _limit, _default, _log, _top):
+    for add in (_status, _set, _unset, _list, _action, _limit, _default, _log, _show, _top):
         add(commands)
     return top
 
@@ -176,6 +177,24 @@ def _log(commands: _Commands) -> None:
     _source(command.add_argument)
 
 
+def _show(commands: _Commands) -> None:
+    text = "show an execution whole, with what was around it"
+    command = _command(commands, show.run, "show", text)
+    text = "its id, or a process for the latest of its executions"
+    command.add_argument("exec", metavar="ID|PID", help=text)
+    add = command.add_argument
+    forms = "short", "json", "json-pretty"
+    add("-o", "--output", choices=forms, default="short", help="how to print it (short)")
+    add("--json", dest="output", action="store_const", const="json", help="the same as -o json")
+    _terminal(add)
+    _source(add)
+
+
+def _terminal(add: _Add) -> None:
+    add("-l", "--full", action="store_true", help="don't cut lines to the width of the terminal")
+    add("--no-pager", action="store_true", help="print to the terminal itself")
+
+
 def _top(commands: _Commands) -> None:
     text = "show who executes what how often"
     command = _command(commands, top.run, "top", text, _TOP_EXAMPLES)
@@ -230,8 +249,7 @@ def _form(add: _Add) -> None:
     forms = "short", "verbose", "json", "json-pretty", "cat", "argv"
     add("-o", "--output", choices=forms, default="short", help="how to print them (short)")
     add("--json", dest="output", action="store_const", const="json", help="the same as -o json")
-    add("-l", "--full", action="store_true", help="don't cut lines to the width of the terminal")
-    add("--no-pager", action="store_true", help="print to the terminal itself")
+    _terminal(add)
     add("--tree", action="store_true", help="print processes as a tree")
 
 

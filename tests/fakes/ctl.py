@@ -102,7 +102,7 @@ class FakeJournal:
     def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
         self.queries.append(query)
         matching = [entry for entry in self.stored if _matches(entry, query)]
-        last = matching if query.lines is None else matching[len(matching) - query.lines :]
+        last = matching if query.lines is None else matching[max(0, len(matching) - query.lines) :]
         yield from reversed(last) if query.reverse else last
         while query.follow and self.later:
             before_wait()

@@ -25,7 +25,7 @@ _OBJECTS = "json", "json-pretty", "verbose"  # with every fact, also those that 
 def run(options: Namespace, tools: Tools) -> int:
     """Print the events that the options ask for. Returns 0, also if there are none."""
     _check(options)
-    console, pager = _terminal(options, tools.console)
+    console, pager = terminal(options, tools.console, can_page=not options.follow)
     output = Output(console, pager)
     with tools.journal(source(options)) as journal:
         if options.follow:
@@ -40,9 +40,9 @@ def run(options: Namespace, tools: Tools) -> int:
     return 0
 
 
-def _terminal(options: Namespace, console: Console) -> tuple[Console, Pager | None]:
+def terminal(options: Namespace, console: Console, *, can_page: bool = True) -> tuple[Console, Pager | None]:
     """The console, and its pager if it gets one: that scrolls to the side, so nothing is cut."""
-    is_paged = console.width is not None and console.can_erase and not (options.no_pager or options.follow)
+    is_paged = can_page and console.width is not None and console.can_erase and not options.no_pager
     pager = chosen(os.environ) if is_paged else None
     return replace(console, cuts=not options.full and pager is None), pager
 

@@ -25,6 +25,7 @@ class SystemdJournal:
         self._in_order = source.directory is None
         self._damaged = DamagedFiles(source)
         self._reader = Reader(source, on_damage=self._damaged.note)
+        self._opened: Sequence[Path] = ()  # if not all
         self._finder: Reader | None = None
         self._hangup = hangup
 
@@ -148,12 +149,14 @@ class SystemdJournal:
 
     def _reopen(self, files: Sequence[Path]) -> bool:
         """Read only these files, unless they are there no more."""
+        if files == self._opened:
+            return True
         try:
             reader = Reader(self._source, files, self._damaged.note)
         except Failure:
             return False
         self._reader.close()
-        self._reader = reader
+        self._reader, self._opened = reader, files
         return True
 
 
