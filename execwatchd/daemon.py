@@ -127,7 +127,9 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._want_reload)
         self._outbox.on_stall = lambda: self._writable.wait(self._flush)
         self._bus = BusService(self._table, self.generations, self._in_effect)
-        self._losses = Losses(self.generations, self._outbox, self._bus.events_lost)
+        self._losses = Losses(
+            self.generations, self.generations.current.buckets, self._outbox, self._bus.events_lost
+        )
         self._storms = Storms(self.generations, self._outbox)
         self._drain = Drain(
             self.generations,
