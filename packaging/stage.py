@@ -152,7 +152,8 @@ def _vendored(names: Collection[str], target: str) -> Iterator[tuple[Path, str]]
 def _content(source: Path, prefix: str) -> bytes:
     content = source.read_bytes()
     if source.parent == ROOT / "docs/man":
-        content = content.replace(b"/usr/share/execwatchd", f"{prefix}/share/execwatchd".encode())
+        for place in ("share/execwatchd", "share/doc/execwatchd"):
+            content = content.replace(f"/usr/{place}".encode(), f"{prefix}/{place}".encode())
     if source == ROOT / "README.md":  # what is installed is beside it, or not a page to link to
         content = re.sub(rb"\[([^\]]+)\]\((?:docs/man/[^)]+|C[A-Z]+\.md)\)", rb"\1", content)
         content = content.replace(b"](docs/", b"](")
