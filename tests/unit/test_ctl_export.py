@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from execwatchd.ctl.export.fields import ECS_VERSION, FIELDS, OTEL_VERSION, ecs_names, otel_names
-from execwatchd.ctl.journal import events
 from execwatchd.ctl.ports import Entry
 from execwatchd.shared.message_ids import MessageId
 from tests.fakes.ctl import BOOT, FakeJournal, Rig, end_entry, entry, exec_entry, failed_entry
@@ -58,14 +57,7 @@ SUPPRESSED = entry(MessageId.STORM_STARTED, at=5, text=b"UID 5: more than 200", 
 ALL = EXEC, FAILED, ENDED, KILLED, LOST, SUPPRESSED
 
 
-@pytest.fixture(autouse=True)
-def _coming(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The table is ready for fields that not every daemon writes."""
-    monkeypatch.setattr(events, "TEXTS", tuple(dict.fromkeys((*events.TEXTS, *_texts_to_come()))))
-
-
-def _texts_to_come() -> set[str]:
-    return FIELDS.keys() - {*events.NUMBERS, *events.TEXTS, *events.ARGUMENTS}
+pytestmark = pytest.mark.usefixtures("every_field")
 
 
 def shown(form: str, *entries: Entry, options: tuple[str, ...] = ()) -> list[dict[str, Any]]:
@@ -97,10 +89,6 @@ def is_of(kind: str, value: Any) -> bool:
     if kind == "date":
         return isinstance(value, str) and ISO(value) is not None
     return kind in {"keyword", "wildcard", "match_only_text", "string"} and isinstance(value, str)
-
-
-def test_the_table_has_every_field_of_an_entry() -> None:
-    assert {*events.NUMBERS, *events.TEXTS, *events.ARGUMENTS} == FIELDS.keys()
 
 
 def test_the_versions_are_those_of_the_lists() -> None:
