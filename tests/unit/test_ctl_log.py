@@ -113,6 +113,17 @@ def test_cat_is_the_message_and_argv_the_command_line() -> None:
     assert one.lines == ["ls -la", "'/bin/a b'"]
 
 
+@pytest.mark.parametrize("fields", [{}, {"COMM": "אבג".encode()}, {"MESSAGE": "אבג".encode()}])
+def test_text_from_right_to_left_is_marked(fields: dict[str, Any]) -> None:
+    argument = b"abc" if fields else "אבג".encode()
+    one = rig(exec_entry(1, b"ls", argument, **fields))
+    for arguments in ((), ("--tree",)):
+        one.run("log", *arguments)
+        assert "[right-to-left] ls" in one.out
+    one.run("log", "-o", "argv")
+    assert one.lines == (["ls abc"] if fields else ["ls 'אבג' # right-to-left"])
+
+
 def _on(host: bytes, one: Entry) -> Entry:
     return one._replace(fields={**one.fields, "_HOSTNAME": host})
 

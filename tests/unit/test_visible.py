@@ -21,16 +21,19 @@ IGNORABLE = {
     for first, _, last in (word.partition("-") for word in RANGES.split())
     for code in range(int(first, 16), int(last or first, 16) + 1)
 }
+BLANK = set("\u2800\U00013441\U00013442\U00016fe4\U0001d159")
 ALL = [chr(code) for code in range(sys.maxunicode + 1)]
 
 
-def test_no_ignorable_character_shows_and_every_other_printable_one_does() -> None:
-    assert {c for c in ALL if not is_visible(c)} == IGNORABLE | {c for c in ALL if not c.isprintable()}
+def test_no_ignorable_or_blank_character_shows_and_every_other_printable_one_does() -> None:
+    assert {c for c in ALL if not is_visible(c)} == IGNORABLE | BLANK | {
+        c for c in ALL if not c.isprintable()
+    }
     assert len(IGNORABLE) == 4174
 
 
 def test_what_does_not_show_is_escaped_in_every_form() -> None:
-    for c in sorted(IGNORABLE):
+    for c in sorted(IGNORABLE | BLANK):
         octal = "".join(f"\\{byte:03o}" for byte in c.encode())
         assert escape(f"a{c}b".encode()) == f"a{octal}b"
         assert escape_invisible(f"a {c}b") == f"a {octal}b"

@@ -97,5 +97,5 @@ def _printer(output: str, console: Console, directory: str | None) -> _Printer:
     if output == "cat":
         return lambda event: printable(event.text)
     if output == "argv":
-        return event_line.command
+        return event_line.shell_line
     return event_line.EventLine(console, hosts=directory is not None)

@@ -9,6 +9,7 @@ from execwatchd.ctl.users import name_of
 from execwatchd.ctl.view.terminal import Console, cut, pad, printable, width, word
 from execwatchd.shared.durations import duration
 from execwatchd.shared.quoting import shell
+from execwatchd.shared.visible import has_right_to_left
 
 _name_of = lru_cache(1024)(name_of)
 
@@ -47,6 +48,19 @@ def command(event: Event) -> str:
     words = event.argv
     text = shell(b"\0".join((*words, b""))) if words else shell(event.raw("FILENAME"))
     return f"{text} # cut" if b"argv" in event.raw("TRUNCATED").split() else text
+
+
+def shell_line(event: Event) -> str:
+    """The command line, with a comment that a terminal may show it in another order."""
+    line = command(event)
+    return f"{line} # right-to-left" if has_right_to_left(line) else line
+
+
+def notes(event: Event) -> str:
+    """In brackets what a reader must know of the line: how it came out, and that its order may be another."""
+    shown = (event.raw("COMM"), event.raw("MESSAGE"), event.raw("FILENAME"), *event.argv)
+    is_reordered = has_right_to_left(b"\0".join(shown).decode(errors="replace"))
+    return " ".join(filter(None, (outcome(event), "[right-to-left]" if is_reordered else "")))
 
 
 def outcome(event: Event) -> str:
@@ -98,7 +112,7 @@ class EventLine:
         cells = self._cells(event)
         used = sum(width(cell) + 1 for cell, _ in cells)
         room = None if self._console.width is None else max(0, self._console.width - used)
-        cells.append((clip(f"{outcome(event)} {command(event)}".lstrip(), room), style(event)))
+        cells.append((clip(f"{notes(event)} {command(event)}".lstrip(), room), style(event)))
         return " ".join(self._console.paint(*cell) if cell[1] else cell[0] for cell in cells).rstrip()
 
     def _cells(self, event: Event) -> list[tuple[str, str]]:

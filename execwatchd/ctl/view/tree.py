@@ -54,7 +54,7 @@ def _line(event: Event, place: str, note: str, console: Console) -> str:
         head += pad(cut(event_line.user(event.number("UID")), layout.user), layout.user) + " "
     room = None if console.width is None else max(0, console.width - len(head) - len(place))
     text = event_line.clip(
-        " ".join(filter(None, (event_line.outcome(event), event_line.command(event), note))), room
+        " ".join(filter(None, (event_line.notes(event), event_line.command(event), note))), room
     )
     if room == 0:
         return event_line.clip(head + place, console.width)
