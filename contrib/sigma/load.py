@@ -8,7 +8,8 @@ parent_cmdline  the same of the parent, as far as it is recorded
 user            the name of the user, or the UID where this host has no name for it
 exe             where an entry has none: the interpreter of a script, else the path as called
 
-What isn't UTF-8 has \xHH for each invalid byte: a rule must match the rest of such a value too.
+Bytes that aren't UTF-8 and characters that don't show, but for tabs and line ends, are escaped as \xHH or
+\uHHHH: a rule must match the rest of such a value too, and no value may control the terminal that shows it.
 """
 
 import json
@@ -50,10 +51,16 @@ def row(event: Mapping[str, Any]) -> Row:
 def text(value: Any) -> str:
     """A string, a list of byte values as -o json has them for what isn't UTF-8, or the array of arguments."""
     if isinstance(value, str):
-        return value
+        return value if value.isprintable() else "".join(map(_visible, value))
     if all(isinstance(each, int) for each in value):
-        return bytes(value).decode(errors="backslashreplace")
+        return text(bytes(value).decode(errors="backslashreplace"))
     return json.dumps(value)
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or character in "\t\n":
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 @lru_cache(1024)
@@ -79,7 +86,7 @@ def _character(escape: re.Match[str]) -> str:
     if len(digits) == 1:
         return digits
     byte = int(digits[1:], 16) if digits[0] == "x" else int(digits, 8)
-    return chr(byte) if byte < 0x80 else escape[0]
+    return chr(byte) if byte in b"\t\n" or 32 <= byte < 127 else escape[0]
 
 
 class Table:
@@ -122,7 +129,7 @@ def main() -> None:
     database = sqlite3.connect(sys.argv[1])
     try:
         load(sys.stdin, database)
-    except (ValueError, sqlite3.Error) as error:
+    except (ValueError, TypeError, OverflowError, sqlite3.Error) as error:
         sys.exit(f"load.py: nothing was added: {error}")
     database.close()
 

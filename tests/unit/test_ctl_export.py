@@ -54,6 +54,7 @@ KILLED = end_entry(9, "9-1-1", 5, code=None, at=3)
 LOST = entry(MessageId.EVENTS_LOST, at=4, text=b"12 execs were not recorded", LOST=12)
 STORM: dict[str, Any] = {"UID": 5, "LIMIT": 200, "SUPPRESSED": 7, "SUPPRESSED_TOTAL": 70}
 SUPPRESSED = entry(MessageId.STORM_STARTED, at=5, text=b"UID 5: more than 200", TIMESTAMP=1, **STORM)
+RAW = exec_entry(7, b"ls", b"\xff\\", COMM=b"\xfe", FILENAME=b"/\xff", CWD=b"/\x80", TTY=b"\xf0")
 ALL = EXEC, FAILED, ENDED, KILLED, LOST, SUPPRESSED
 
 
@@ -100,6 +101,13 @@ def test_the_names_of_the_table_are_published() -> None:
     assert {name for field in FIELDS.values() for name in field.otel.split()} <= OTEL["attributes"].keys()
 
 
+def test_every_name_is_explained() -> None:
+    page = (STANDARDS.parents[1] / "docs/fields.md").read_text()
+    names = {name for document in shown("ecs", *ALL, RAW) for name in flat(document)}
+    names |= {name for record in shown("otel", *ALL, RAW) for name in (*record, *attributes(record))}
+    assert {name for name in names if f"`{name}`" not in page} == {"Attributes", "Resource"}
+
+
 def test_ecs_has_published_names_and_types_or_our_own() -> None:
     for document in map(flat, shown("ecs", *ALL)):
         for name, value in document.items():
@@ -127,8 +135,7 @@ def test_every_fact_is_in_every_form(form: str) -> None:
 
 @FORMS
 def test_nothing_is_an_array_of_numbers(form: str) -> None:
-    raw = exec_entry(7, b"ls", b"\xff\\", COMM=b"\xfe", FILENAME=b"/\xff", CWD=b"/\x80", TTY=b"\xf0")
-    for document in shown(form, *ALL, raw):
+    for document in shown(form, *ALL, RAW):
         for value in (flat(document) if form == "ecs" else attributes(document)).values():
             assert not isinstance(value, list) or all(isinstance(each, str) for each in value)
 

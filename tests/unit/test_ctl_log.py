@@ -357,6 +357,7 @@ def test_sources() -> None:
     [
         (("--tree", "-f"), "--tree shows what was, --follow what will be (choose one)"),
         (("--tree", "-o", "cat"), "--tree has no output cat (short or json)"),
+        (("--tree", "-o", "ecs"), "--tree has no output ecs (short or json)"),
         (("-D", "/x", "--namespace", "y"), "--directory and --namespace exclude each other"),
     ],
 )

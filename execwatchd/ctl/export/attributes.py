@@ -37,10 +37,12 @@ class Attributes:
         else:
             self.values[name] = fact
 
-    def put_account(self, field: str, name: str, number: int) -> None:
-        """Set the name of the user or group whose id has this name, if this host has one for it."""
-        if account := _ACCOUNTS[field](number) if field in _ACCOUNTS else "":
-            self.put(name.removesuffix("id") + "name", account.encode(errors="surrogateescape"))
+    def put_account(self, field: str, name: str, fact: Fact) -> None:
+        """Beside the id of a user or a group, set its name, if this host has one for it."""
+        if isinstance(fact, int) and name.endswith(".id") and (name_of_id := _ACCOUNTS.get(field)):
+            account = name_of_id(fact).encode(errors="surrogateescape")
+            if account:
+                self.put(name.removesuffix("id") + "name", account)
 
     def put_escaped(self) -> None:
         """Set the names of those values that are escaped, if there are any."""

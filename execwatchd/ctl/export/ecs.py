@@ -32,7 +32,7 @@ def document(event: Event, *, local: bool) -> dict[str, Any]:
     for field, fact in facts(event).items():
         for name in ecs_names(field):
             _put(made, name, fact)
-            if local and isinstance(fact, int):
+            if local:
                 made.put_account(field, name, fact)
     made.put_escaped()
     return _nested(made.values)

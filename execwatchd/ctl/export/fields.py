@@ -6,6 +6,7 @@ Sigma: the fields of the log source process_creation of https://github.com/Sigma
 Tests compare the names and their types with the versions named here.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 ECS_VERSION = "9.4.0"
@@ -129,11 +130,13 @@ FIELDS = {
 }
 
 
+@cache
 def ecs_names(name: str) -> list[str]:
     """What ECS calls a field, or our own name below `execwatchd`."""
     return FIELDS[name].ecs.split() or [OURS + name.lower()]
 
 
+@cache
 def otel_names(name: str) -> list[str]:
     """What OpenTelemetry calls a field, or our own name."""
     return FIELDS[name].otel.split() or [OURS + name.lower()]

@@ -23,7 +23,7 @@ def record(event: Event, *, local: bool) -> dict[str, Any]:
     for field, fact in facts(event).items():
         for name in otel_names(field):
             _put(made, name, fact)
-            if local and isinstance(fact, int) and name.endswith(".id"):
+            if local:
                 made.put_account(field, name, fact)
     made.put_escaped()
     return {
@@ -40,7 +40,7 @@ def record(event: Event, *, local: bool) -> dict[str, Any]:
 
 
 def _put(made: Attributes, name: str, fact: Fact) -> None:
-    # the one id that is a string here: it may also be a name of another system's
+    # all other ids of users are numbers here
     made.put(name, str(fact) if isinstance(fact, int) and name == "user.id" else fact)
     if name == "process.command_args" and isinstance(fact, tuple) and fact:
         made.put("process.command", fact[0])
