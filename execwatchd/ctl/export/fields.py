@@ -124,6 +124,7 @@ FIELDS = {
     "RUN_TIME_USEC": Field("time since the exec, in µs; in ECS in ns", "ended", ecs="event.duration"),
     "PEAK_RSS_KB": Field("peak of resident memory, in KiB", "ended; where the kernel knows it"),
     "LOST": Field("how many were lost", "lost"),
+    "LOST_UIDS": Field("whose they were, as UID=number", "lost; where it is known"),
     "LIMIT": Field("execs a second that the limit allows", "suppressed"),
     "SUPPRESSED": Field("how many were suppressed since the last report", "suppressed"),
     "SUPPRESSED_TOTAL": Field("the same since the storm started", "suppressed"),
