@@ -22,7 +22,7 @@ _execwatchctl_value() { # of the option before; false if that takes none
     --user) _execwatchctl_users ;;
     -u | --unit) _execwatchctl_units --system ;;
     --user-unit) _execwatchctl_units --user ;;
-    -o | --output) _execwatchctl_words short verbose json json-pretty cat argv ;;
+    -o | --output) _execwatchctl_words short verbose json json-pretty ecs otel cat argv ;;
     --exe) mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}") ;;
     -p | --priority) _execwatchctl_words emerg alert crit err warning notice info debug ;;
     --action) _execwatchctl_words record ignore ;;

@@ -13,7 +13,13 @@ from tests.fakes.ctl import FakeJournal, Rig, end_entry, exec_entry, failed_entr
 
 pytestmark = pytest.mark.usefixtures("utc")
 
-OF_MANY = {"LOST", "LIMIT", "SUPPRESSED", "SUPPRESSED_TOTAL"}  # fields of entries that stand for many execs
+OF_MANY = {
+    "LOST",
+    "LIMIT",
+    "SUPPRESSED",
+    "SUPPRESSED_TOTAL",
+    "LOST_UIDS",
+}  # fields of entries that stand for many execs
 
 
 def make(pid: int, ppid: int, name: bytes, parent: bytes, at: int, comm: bytes = b"", **more: Any) -> Entry:

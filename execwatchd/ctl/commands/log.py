@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from execwatchd.ctl.export import ecs, otel
 from execwatchd.ctl.journal.end_lookup import complete_ends
 from execwatchd.ctl.journal.events import Event, dump, from_entry
 from execwatchd.ctl.journal.host_namespaces import complete_namespaces
@@ -19,7 +20,7 @@ from execwatchd.ctl.view.terminal import Console, printable
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 
 _Printer = Callable[[Event], str]
-_OBJECTS = "json", "json-pretty", "verbose"  # with every fact, also those that an entry leaves out
+_OBJECTS = "json", "json-pretty", "verbose", "ecs", "otel"  # with what an entry leaves out
 
 
 def run(options: Namespace, tools: Tools) -> int:
@@ -120,12 +121,16 @@ def _events(journal: Journal, asked: Query, options: Namespace, console: Console
 
 
 def _printer(output: str, console: Console, directory: str | None, journal: Journal) -> _Printer:
-    if output in ("json", "json-pretty"):
-        return lambda event: dump(event.as_json(), pretty=output == "json-pretty")
-    if output == "cat":
-        return lambda event: printable(event.text)
-    if output == "argv":
-        return event_line.shell_line
-    if output == "verbose":
-        return verbose.fields
-    return event_line.EventLine(console, hosts=directory is not None, messages=journal.messages())
+    local = directory is None
+    printers: dict[str, _Printer] = {
+        "json": lambda event: dump(event.as_json()),
+        "json-pretty": lambda event: dump(event.as_json(), pretty=True),
+        "ecs": lambda event: dump(ecs.document(event, local=local)),
+        "otel": lambda event: dump(otel.record(event, local=local)),
+        "cat": lambda event: printable(event.text),
+        "argv": event_line.shell_line,
+        "verbose": verbose.fields,
+    }
+    if output in printers:
+        return printers[output]
+    return event_line.EventLine(console, hosts=not local, messages=journal.messages())
