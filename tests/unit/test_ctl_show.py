@@ -142,6 +142,12 @@ def test_the_sheet() -> None:
     assert [line.split()[-1] for line in around] == ["env", "make", "ls"]
 
 
+def test_what_a_take_over_recorded_twice_is_shown_once() -> None:
+    late = STORY[4]._replace(realtime=STORY[4].realtime + 5)
+    found = shown("120", story=[*STORY[:5], late])
+    assert names(found["execs"]) == ["env", "make"]
+
+
 def test_a_failed_exec_has_its_reason() -> None:
     rig = Rig(journal=FakeJournal([failed_entry(7, b"nosuch", PPID=1)]))
     assert rig.run("show", "7") == 0

@@ -50,7 +50,7 @@ def surroundings(entry: Entry, journal: Journal, sender: Sequence[Clause]) -> Su
     forest = Forest()
     for each in sorted(related, key=lambda related: related.micros):
         forest.add(each)
-    process = next(one for one, _ in walk(forest.roots) if _has(one, event))
+    process = next(process for process, _ in walk(forest.roots) if _has(process, event))
     root = [process, *process.ancestors()][-1]
     units = search.neighbours(b"EXECWATCH_UNIT") or search.neighbours(b"EXECWATCH_USER_UNIT")
     return Surroundings(event, end, root, process, search.neighbours(b"EXECWATCH_UID"), units)
@@ -60,6 +60,8 @@ def _own(others: Iterable[Event], event: Event) -> list[Event]:
     """The execs of the event's process among those of its pid, which come the nearest first."""
     own, near = [], event
     for other in others:
+        if _is_same(other, near):
+            continue
         first, second = sorted((near, other), key=lambda each: each.micros)
         if other.kind == "ended" or not _is_process(first, second):
             break
@@ -84,9 +86,12 @@ def _has(process: Process, event: Event) -> bool:
     return any(_is_same(each, event) for each in process.execs)
 
 
-def _is_same(one: Event, other: Event) -> bool:
-    names = "PID", "TIMESTAMP", "EXEC_ID"
-    return one.micros == other.micros and all(one.raw(name) == other.raw(name) for name in names)
+def _is_same(event: Event, other: Event) -> bool:
+    """Whether both are of the same exec, which a take-over may record twice."""
+    if event.raw("PID") != other.raw("PID"):
+        return False
+    stamps = event.raw("TIMESTAMP"), other.raw("TIMESTAMP")
+    return stamps[0] == stamps[1] if any(stamps) else event.micros == other.micros
 
 
 class _Search:
