@@ -148,11 +148,10 @@ class CommandLine(Marking):
         return end
 
     def _operand(self, options: Options, operands: list[bytes], index: int) -> None:
-        for place in options.places:
-            self._work.spend(PLACE)
-            if span := place.secret(operands, self._given):
-                self._mask(index, *span)
-                break
+        places = options.places
+        self._work.spend(PLACE * (1 + places.others))
+        if span := places.secret(operands, self._given):
+            self._mask(index, *span)
         if options.command.harmless:
             self.judge(index, names=False)
         else:

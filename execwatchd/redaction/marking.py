@@ -121,13 +121,25 @@ class Marking:
         else:
             self._value(index)
 
-    def _after(self, separators: bytes, index: int, start: int) -> None:
-        value, end = self._values[index], len(self._values[index])
-        separator = separators
-        if separators == b":@":  # user:secret@host
-            separator, end = b":", value.rfind(b"@", start)
-        at = value.find(separator, start, max(end, 0))
-        if at >= 0 and b"://" not in value[start:]:
-            self._mask(index, at + len(separator), end)
-        else:
-            self._value(index)
+    def _after(self, separators: tuple[bytes, ...], index: int, start: int) -> None:
+        """What is behind the first of these separators that is there."""
+        value = self._values[index]
+        for separator in separators if b"://" not in value[start:] else ():
+            if span := _behind(separator, value, start):
+                self._mask(index, *span)
+                return
+        self._value(index)
+
+
+def _behind(separator: bytes, value: bytes, start: int) -> Span | None:
+    """Up to the last @ with `:@`, up to a comma with `%,`; with `:*` all, if there is no colon."""
+    if len(separator) > 2:
+        return (start + len(separator), len(value)) if value.startswith(separator, start) else None
+    first, until = separator[:1], separator[1:]
+    end = value.rfind(b"@", start) if until == b"@" else len(value)
+    at = value.find(first, start, max(end, 0))
+    if at < 0:
+        return (start, len(value)) if until == b"*" else None
+    if until == b"," and (comma := value.find(b",", at)) >= 0:
+        end = comma
+    return at + 1, end

@@ -2,11 +2,13 @@
 """The commands of the tables, to be looked up: what each option's value is, and where a secret stands."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from enum import Enum, auto
 from typing import NamedTuple
 
 from execwatchd.redaction.names import Names
+from execwatchd.redaction.operands import Places
 from execwatchd.redaction.tables import Command, Tables
 
 # of a shell, which may precede a command there
@@ -30,68 +32,13 @@ class Role(Enum):
 
 
 class Option(NamedTuple):
-    """`separators`: of AFTER, what the secret stands behind, and then what it ends before."""
+    """`separators`: of AFTER, what the secret may stand behind."""
 
     role: Role
-    separators: bytes = b""
+    separators: tuple[bytes, ...] = ()
 
 
 _VALUE, _FLAG = Option(Role.VALUE), Option(Role.FLAGS)
-
-
-class Place:
-    """A pattern of operands, of which the last has a secret.
-
-    It may begin with an option, or "!" and an option: it then counts only where that is given, or isn't.
-    """
-
-    def __init__(self, pattern: str, names: Names) -> None:
-        words = pattern.split()
-        self._with = [words.pop(0).encode()] if words[0].startswith("-") else []
-        self._without = [words.pop(0)[1:].encode()] if words[0].startswith("!-") else []
-        self.anywhere = words[0] == "..."
-        words = words[self.anywhere :]
-        self._names = names
-        self._before = [_word(word) for word in words[:-1]]
-        self.count = len(words)
-        self._last = _template(words[-1])
-
-    def secret(self, operands: Sequence[bytes], options: Collection[bytes]) -> tuple[int, int] | None:
-        """Where it is in the last of these operands."""
-        count = len(operands)
-        if any(option not in options for option in self._with) or any(
-            option in options for option in self._without
-        ):
-            return None
-        if count < self.count or not (self.anywhere or count == self.count):
-            return None
-        for word, operand in zip(self._before, operands[count - self.count :], strict=False):
-            if word is None:
-                if not self._names.is_secret(operand):
-                    return None
-            elif not word.fullmatch(operand):
-                return None
-        match = self._last.fullmatch(operands[-1])
-        return match.span(1) if match else None
-
-
-def _word(word: str) -> re.Pattern[bytes] | None:
-    return None if word == "<secret>" else re.compile(_escaped(word).encode(), re.IGNORECASE | re.DOTALL)
-
-
-def _escaped(word: str) -> str:
-    return "".join(".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", word))
-
-
-def _template(word: str) -> re.Pattern[bytes]:
-    """`*:***@*`: the secret ends at the last @."""
-    before, after = word.split("***")
-    if before.endswith(("*:", "*/", "*=", "*%")):
-        before = f"{_escaped(before[:-2])}[^{before[-1]}/]*{before[-1]}(?!//)"
-    else:
-        before = _escaped(before)
-    rest = f"{re.escape(after[0])}[^{after[0]}]*" if after else ""
-    return re.compile(f"{before}(.+){rest}".encode(), re.IGNORECASE | re.DOTALL)
 
 
 class Options:
@@ -107,7 +54,7 @@ class Options:
         self._options.update(_options(command))
         self._abbreviations = dict(_abbreviations(self._options))
         self._others_have_values = any(flag.startswith("--") for flag in command.flags)
-        self.places = [Place(pattern, names) for pattern in command.arguments]
+        self.places = Places(command.arguments, names)
         self.starts_after = command.starts_after.encode() or None
         self.input = frozenset(option.encode() for option in command.input)
 
@@ -142,15 +89,21 @@ def _options(command: Command) -> Iterator[tuple[bytes, Option]]:
     for name in ("long", "flags", "value", "plain", "cookies", "headers", "text", "run", "script", "secret"):
         role = Role.VALUE if name == "long" else Role[name.upper()]
         yield from ((option.encode(), Option(role)) for option in getattr(command, name))
-    for separators, options in command.after.items():
-        yield from ((option.encode(), Option(Role.AFTER, separators.encode())) for option in options)
+    separators: dict[str, list[bytes]] = {}
+    for separator, options in command.after.items():
+        for option in options:
+            separators.setdefault(option, []).append(separator.encode())
+    for option, found in separators.items():
+        yield option.encode(), Option(Role.AFTER, tuple(found))
 
 
 def _abbreviations(options: Mapping[bytes, Option]) -> Iterator[tuple[bytes, Option]]:
     """As getopt_long(3) takes them, of those options that matter most."""
     for name, option in options.items():
         if name.startswith(b"--") and option.role in {Role.SECRET, Role.AFTER, Role.TEXT}:
-            yield from ((name[:end], option) for end in range(_SHORTEST, len(name)))
+            for end in range(_SHORTEST, len(name)):
+                if name[end : end + 1] != b"-":  # that may be another option: --proxy of --proxy-user
+                    yield name[:end], option
 
 
 class Commands:
@@ -158,11 +111,11 @@ class Commands:
 
     def __init__(self, tables: Tables, names: Names) -> None:
         self._options: dict[bytes, Options] = {}
+        made: dict[tuple[str, Options | None], Options] = {}  # many names share theirs
         for name in sorted(tables.commands, key=len):
-            key = name.encode()
-            self._options[key] = Options(
-                tables.commands[name], names, self._options.get(key.rpartition(b" ")[0])
-            )
+            command, of = tables.commands[name], self._options.get(name.rpartition(" ")[0].encode())
+            key = repr(replace(command, also=())), of
+            made[key] = self._options[name.encode()] = made.get(key) or Options(command, names, of)
         self._begins = {
             name.rsplit(b" ", count)[0] for name in self._options for count in range(1, name.count(b" ") + 1)
         }
