@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from execwatchd.policy.checked import Checked, CheckedSize
 from execwatchd.policy.layer import Layer
-from execwatchd.redaction import own
+from execwatchd.redaction import own, redactor
 from execwatchd.shared.quoting import quoted
 from execwatchd.shared.rules import BUILT_IN
 
@@ -15,6 +15,7 @@ Key = tuple[str | int, ...]  # ("default_message",) or ("messages", 501)
 
 ANCESTORS_MAX = 8
 ARGV_BYTES_STEP, ARGV_BYTES_MAX = 512, 32768
+ARGUMENTS = (redactor.ALL, redactor.NAMES, redactor.NONE)
 PATTERNS_MAX, PATTERN_LENGTH_MAX = 64, 1000
 RING_SIZE_MIN, RING_SIZE_MAX = 4 << 10, 128 << 20
 
@@ -56,6 +57,12 @@ def _check_metrics_file(value: object) -> str:
 def _is_path_of_a_file(value: str) -> bool:
     named = value.rpartition("/")[2] not in ("", ".", "..")
     return value[0] == "/" and named and value.isprintable() and len(value.encode()) < 4096
+
+
+def _check_arguments(value: object) -> str:
+    if isinstance(value, str) and value in ARGUMENTS:
+        return value
+    raise ValueError(f'{quoted(value)} must be "all", "names" or "none"')
 
 
 def _check_redact(value: object) -> list[object] | tuple[object, ...]:
@@ -101,7 +108,8 @@ class Settings:
 
     `rules` has every default. `argv_bytes` is how much of a command line is recorded. `ring_size` None means
     1 MiB for each possible CPU, at least 4 and at most 128 MiB, rounded up to a power of two. `redact` has
-    own.DEFAULT for true, nothing for false. `metrics_file` is empty for none.
+    own.DEFAULT for true, nothing for false. `arguments`: what is recorded of a command line.
+    `metrics_file` is empty for none.
     """
 
     rules: Layer = field(default_factory=lambda: Layer(BUILT_IN))
@@ -113,6 +121,7 @@ class Settings:
     argv_bytes: Annotated[int, Checked(_check_argv_bytes)] = 4096
     ring_size: Annotated[int | None, CheckedSize(_check_ring_size)] = None
     redact: Patterns = (own.DEFAULT,)
+    arguments: Annotated[str, Checked(_check_arguments)] = redactor.ALL
     metrics_file: Annotated[str, Checked(_check_metrics_file)] = ""
 
     @classmethod

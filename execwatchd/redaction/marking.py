@@ -125,18 +125,19 @@ class Marking:
         """What is behind the first of these separators that is there."""
         value = self._values[index]
         for separator in separators if b"://" not in value[start:] else ():
-            if span := _behind(separator, value, start):
+            if span := _behind(separator, value, start, cut=self._is_cut(index)):
                 self._mask(index, *span)
                 return
         self._value(index)
 
 
-def _behind(separator: bytes, value: bytes, start: int) -> Span | None:
+def _behind(separator: bytes, value: bytes, start: int, *, cut: bool) -> Span | None:
     """Up to the last @ with `:@`, up to a comma with `%,`; with `:*` all, if there is no colon."""
     if len(separator) > 2:
         return (start + len(separator), len(value)) if value.startswith(separator, start) else None
     first, until = separator[:1], separator[1:]
     end = value.rfind(b"@", start) if until == b"@" else len(value)
+    end = len(value) if end < 0 and cut else end
     at = value.find(first, start, max(end, 0))
     if at < 0:
         return (start, len(value)) if until == b"*" else None

@@ -34,9 +34,9 @@ class Names:
         self._queries = _squeezed(tables.queries)
         self._harmless = _squeezed(tables.harmless)
         self._switches = tuple(switch.encode() for switch in tables.switches)
-        spelled = [name.replace("_", "[-_. ]?") for name in (*tables.names, *tables.keys)]
-        parts = [*tables.parts, *tables.queries]
-        humped = "|".join(part.capitalize() for part in tables.parts)
+        spelled = [re.escape(name).replace("_", "[-_. ]?") for name in (*tables.names, *tables.keys)]
+        parts = [re.escape(part) for part in (*tables.parts, *tables.queries)]
+        humped = "|".join(re.escape(part.capitalize()) for part in tables.parts)
         self.pattern = (
             rf"(?:{'|'.join(spelled)}|(?:^|[^a-z])(?:{'|'.join(parts)})|(?-i:[a-z](?:{humped})))[0-9]?"
         )

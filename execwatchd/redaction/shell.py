@@ -17,25 +17,29 @@ from execwatchd.redaction.words import Quotes, Text, Word
 
 # instructions of the interpreter, about: for a part of a word and a simple command, beside one for each byte
 _COST, _SIMPLE_COST = 120, 60
-# each is possessive, so that none goes back
+# Each is possessive, so that none goes back.
+_DOUBLE = rb"""(?:[^"\\$]++ | \\.? | \$(?!\()
+    | \$\( (?:[^()"'\\]++ | '[^']*+'? | "(?:[^"\\]|\\.)*+"? | \\.?)*+ \)?)*+"""  # $( has quotes of its own
 _PART = re.compile(
     rb"""(?P<plain>[^\s\\'"$`;&|()<>]++|\$\{[^}\s'"]*+\}?)
         |(?P<blank>[ \t\r\v\f]++|\\\n)
         |'(?P<single>[^']*+)'?
         |\$'(?P<ansi>(?:[^'\\]|\\.)*+)'?
-        |\$?"(?P<double>(?:[^"\\]|\\.)*+)"?
+        |\$?"(?P<double>%(double)b)"?
         |\\(?P<escaped>.)
         |(?P<here><<<|<<-?(?!<))
         |(?P<redirection>[<>](?!\()[<>&|]*+)
         |(?P<operator>\$\((?!\()|[<>]\(|[;&|()`\n]++)
-        |(?P<other>.)""",
+        |(?P<other>.)"""
+    % {b"double": _DOUBLE},
     re.DOTALL | re.VERBOSE,
 )
 # all of a simple command, and the operator behind it
 _SIMPLE = re.compile(
-    rb"""((?:[^'"\\;&|()`\n$<>]++ | '[^']*+'? | \$'(?:[^'\\]|\\.)*+'? | "(?:[^"\\]|\\.)*+"? | \\.? | \$(?!\()
+    rb"""((?:[^'"\\;&|()`\n$<>]++ | '[^']*+'? | \$'(?:[^'\\]|\\.)*+'? | "%b"? | \\.? | \$(?!\()
           | [<>]++[&|]?+ | &>)*+)
-         (\$\(|[;&|()`\n]++|\Z)""",
+         (\$\(|[;&|()`\n]++|\Z)"""
+    % _DOUBLE,
     re.DOTALL | re.VERBOSE,
 )
 _ESCAPE = re.compile(rb"[^\\]++|\\(?:x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.|\Z)", re.DOTALL)

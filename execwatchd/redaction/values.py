@@ -46,7 +46,9 @@ class Values:
 
     def __init__(self, names: Names, schemes: tuple[str, ...]) -> None:
         self._names = names
-        self._schemes = re.compile(rf"(?:{'|'.join(schemes)})[ \t]+(?=\S)".encode(), re.IGNORECASE)
+        self._schemes = re.compile(
+            rf"(?:{'|'.join(map(re.escape, schemes))})[ \t]+(?=\S)".encode(), re.IGNORECASE
+        )
 
     def is_scheme(self, value: bytes) -> bool:
         """Whether it may stand between `Authorization:` and a secret."""

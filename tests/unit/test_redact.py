@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from execwatchd.kernel.layout import SCHEMA, Flag
 from execwatchd.redaction.own import check
-from execwatchd.redaction.redactor import Redactor
+from execwatchd.redaction.redactor import NAMES as NAMES_ONLY
+from execwatchd.redaction.redactor import NONE, Redactor
 from execwatchd.redaction.search import BYTES, CALL
 from execwatchd.redaction.tables import BUILT_IN as TABLES
 from execwatchd.stream.decode import Decoder, Record
@@ -597,6 +598,35 @@ def test_so_it_is_with_patterns_of_ones_own(piece: bytes) -> None:
     redactor = Redactor([r"(a+)+$", r"(a|a)*b|a", r"(x?){30}x{30}"])
     more = 2 * 3 * (CALL + 4096 // BYTES)
     assert instructions(lambda: redactor.clean((piece * 4096)[:4096])) <= MOST + more
+
+
+ARGUMENTS = b"sudo\0-u\0me\0docker\0login\0-ume\0--password=x\0TOKEN=y\0h\0-\0"
+
+
+def test_no_arguments() -> None:
+    redactor = Redactor(["default"], arguments=NONE)
+    assert redactor.clean(ARGUMENTS) == b"sudo\0" + b"***\0" * 9
+    assert redactor.suspects(ARGUMENTS)
+    assert not redactor.suspects(b"ls\0")
+    assert redactor.clean(b"sudo\0-u\0m") == b"sudo\0***\0***"
+
+
+@pytest.mark.parametrize("wanted", [["default"], []])
+def test_names_of_arguments(wanted: list[str]) -> None:
+    redactor = Redactor(wanted, arguments=NAMES_ONLY)
+    assert redactor.suspects(ARGUMENTS)
+    assert redactor.clean(ARGUMENTS) == (
+        b"sudo\0-u\0***\0docker\0login\0-u***\0--password=***\0TOKEN=***\0***\0-\0"
+    )
+    assert redactor.clean(b"sh\0-c\0secret x\0") == b"sh\0-c\0***\0"
+
+
+@given(ARGV)
+def test_names_are_all_that_stays(before: bytes) -> None:
+    found = Redactor([], arguments=NAMES_ONLY).clean(before)
+    assert found.count(b"\0") == before.count(b"\0")
+    for word, kept in list(zip(before.split(b"\0"), found.split(b"\0"), strict=True))[1:]:
+        assert kept == word or kept.endswith(b"***")
 
 
 def test_most_of_a_command_line_is_one_search() -> None:
