@@ -120,7 +120,7 @@ class CommandLine(Marking):
                     operands.clear()
                 else:
                     operands.append(value)
-                    is_open = not command.options_first
+                    is_open = is_open and not command.options_first
                     self._operand(options, operands, index)
             index += 1
         return end
@@ -212,6 +212,7 @@ class CommandLine(Marking):
                 break
             option, kind = found
             self._given.add(b"-" + value[at : at + 1])
+            self._reads(options, b"-" + value[at : at + 1])
             self._script = self._script or option.role is Role.SCRIPT
             if kind and at + 1 < len(value):
                 self._apply(option, index, at + 1)

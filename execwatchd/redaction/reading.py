@@ -95,17 +95,18 @@ class Reading:
         for word in (*simple.documents, *simple.targets):
             Marking(self, Line.of_words([word], cut=cut), depth + 1).judge(0)
         if reads and before and before.words and before.words[0].value in _ECHOES:
-            for word in before.words[1:]:
-                self._input(word, reads)
+            is_format = before.words[0].value == b"printf" and len(before.words) > 2
+            for word in before.words[1 + is_format :]:
+                self._input(word, reads, whole=is_format)
 
     def _reads_commands(self, simple: Simple) -> bool:
         name = simple.words[0].value.rpartition(b"/")[2] if simple.words else b""
         options = self.grammar.commands.get(name)
         return options is not None and bool(options.command.script or options.command.joins)
 
-    def _input(self, word: Word, options: Options) -> None:
+    def _input(self, word: Word, options: Options, *, whole: bool = False) -> None:
         """It is given to the standard input of such a command."""
-        after = options.command.input_after.encode()
+        after = b"" if whole else options.command.input_after.encode()
         at = word.value.find(after)
         start = at + len(after)
         value = word.value[start:]

@@ -30,10 +30,12 @@ _UNTIL = {
     b"<": re.compile(rb"[^<]*+"),
     **dict.fromkeys((b"?", b"&", b"#"), _QUERY),
     **dict.fromkeys((b"{", b"(", b"["), _CODE),
-    **dict.fromkeys((b" ", b"\t", b":", b"/", b"|", b"@"), _BLANK),
+    **dict.fromkeys((b" ", b"\t", b":", b"|", b"@"), _BLANK),
+    b"/": re.compile(rb"[^/\s\"']*+"),
     **_BETWEEN,
 }
 _CLEAR = frozenset({b",", b";", b"\n", b"?", b"&", b"#", b'"', b"'"})  # there a colon is no punctuation
+_PATTERN = re.compile(rb"\.[*+]|\[\^|\\[(SwWd]|\(\.")  # of a regular expression
 _OPTION_VALUE = re.compile(rb"(?:[\"']([^\"']++)|([^\s\"'-][^\s\"']*+))")
 _LOGIN_BEFORE = re.compile(rb"\blogin[ \t\n]++[^ \t\n]++[ \t\n]++\Z", re.IGNORECASE)  # in a netrc file
 _ANY_SCHEME = re.compile(rb"[\w-]++[ \t]++(?=\S)")
@@ -64,18 +66,31 @@ class Values:
         after = _AFTER_NAME.match(value, end)
         if not after:
             return None
-        separator, is_closed = after["separator"], bool(after["close"])
-        before = value[start - 1 : start] if start else b""
-        if (not before or (before == b"=" and b" " not in value[:start].strip())) and not is_closed:
-            if separator in {b"=", b":="}:
-                return self._secret(word, after.end("separator"), len(value), name)
-            if separator == b":" and self._is_header(name, after, header=header):
-                return self._secret(word, after.end("space"), len(value), name)
-        if after["quote"] and (separator or (after["blank"] + after["space"] and not is_closed)):
+        begin = self._begin(value, start, after, name, header=header)
+        if begin is not None:
+            return self._secret(word, begin, len(value), name)
+        separator = after["separator"]
+        if after["quote"] and (separator or (after["blank"] + after["space"] and not after["close"])):
             return self.of_literal(word, after.end(), after["quote"], name)
         if separator in {b"", b"=>", b"==", b":="}:
             return self._separate(word, start, after, name)
         return self._unquoted(word, start, after, name)
+
+    def _begin(
+        self, value: bytes, start: int, after: re.Match[bytes], name: bytes, *, header: bool
+    ) -> int | None:
+        """Of a value that is all the rest of the word: `--password=x`, `NAME=x`, `/p:x`, `Header: x`."""
+        before = value[start - 1 : start] if start else b""
+        is_first = not before or (before == b"=" and b" " not in value[:start].strip())
+        separator = after["separator"]
+        if separator == b":" and start == 1 and before == b"/":
+            return after.end("separator")
+        if not is_first or after["close"]:
+            return None
+        if separator in {b"=", b":="}:
+            return after.end("separator")
+        is_header = separator == b":" and self._is_header(name, after, header=header)
+        return after.end("space") if is_header else None
 
     @staticmethod
     def _is_header(name: bytes, after: re.Match[bytes], *, header: bool) -> bool:
@@ -121,7 +136,9 @@ class Values:
 
     def _until(self, word: Word, pattern: re.Pattern[bytes], start: int, name: bytes) -> Span | None:
         match = pattern.match(word.value, start)
-        if not match or is_prose(match[0]) or match[0].endswith(b"("):  # of PASSWORD('x')
+        if (
+            not match or is_prose(match[0]) or _PATTERN.match(match[0]) or match[0].endswith(b"(")
+        ):  # of PASSWORD('x')
             return None
         return self._secret(word, start, match.end(), name)
 
