@@ -211,8 +211,9 @@ class CommandLine(Marking):
             if not found:
                 break
             option, kind = found
-            self._given.add(b"-" + value[at : at + 1])
-            self._reads(options, b"-" + value[at : at + 1])
+            name = b"-" + value[at : at + 1]
+            self._given.add(name)
+            self._reads(options, name)
             self._script = self._script or option.role is Role.SCRIPT
             if kind and at + 1 < len(value):
                 self._apply(option, index, at + 1)

@@ -30,7 +30,8 @@ _IDENTIFIED = re.compile(
 _PROXY_BACKWARDS = re.compile(rb"([^\s@/:\"']++):([\w.+%~-]++)(?=[\s=\"']|x-\Z|\Z)")
 _NO_USERS = frozenset(b"acct mailto npm sip sips user xmpp".split())
 _TOKEN_LIKE = re.compile(rb"(?=[\w-]*?[0-9])(?=[\w-]*?[A-Za-z])[\w-]{20,}+")
-_COOKIE = re.compile(rb"[\w.-]++=(\"[^\"]*+\"?|[^;]*+)")
+_COOKIE = re.compile(rb"([\w.-]++)=(\"[^\"]*+\"?|[^;]*+)")
+_ATTRIBUTES = frozenset({b"path", b"domain", b"expires", b"max-age", b"samesite"})  # of a cookie
 _COOKIES = frozenset({b"cookie", b"set-cookie"})
 _CUT_TOKEN = re.compile(rb"[\w.-]++")
 
@@ -132,9 +133,9 @@ def _of_proxy(value: bytes, at: int) -> Iterator[Span]:
 def cookies(value: bytes, start: int) -> Iterator[Span]:
     """The values of cookies."""
     for match in _COOKIE.finditer(value, start):
-        inner_start, inner_end = match.span(1)
+        inner_start, inner_end = match.span(2)
         if value[inner_start : inner_start + 1] == b'"':
             inner_start += 1
             inner_end -= value.endswith(b'"', inner_start, inner_end)
-        if not is_harmless(value[inner_start:inner_end]):
+        if match[1].lower() not in _ATTRIBUTES and not is_harmless(value[inner_start:inner_end]):
             yield inner_start, inner_end

@@ -13,7 +13,7 @@ from execwatchd.redaction.search import BYTES, CALL, Work
 from execwatchd.redaction.words import Line, Span, Text, Word
 
 # instructions of the interpreter, about
-WORD, LETTER, PLACE = 180, 95, 100
+WORD, LETTER, PLACE = 200, 120, 100
 _CLUE, _MASK = 650, 150
 _LEADING = re.compile(rb"(?:--?[\w-]+=|[\w.-]+=)?(?:[^\s=]*/)?([\w.+-]+)[ \t]")
 
@@ -82,7 +82,8 @@ class Marking:
 
     def _text(self, index: int, start: int) -> None:
         word = self._line.word(index)
-        self.judge(index, names=False)
+        if self._clue and self._clue[1] - 1 <= (last := self._starts[index] + len(self._values[index])):
+            self._clue = self._next_clue(last)  # its own words have them too
         self._reader.text(Text(word.value[start:], word, start), self._depth, cut=self._is_cut(index))
 
     def _is_cut(self, index: int) -> bool:

@@ -3,7 +3,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -111,10 +110,10 @@ class Commands:
 
     def __init__(self, tables: Tables, names: Names) -> None:
         self._options: dict[bytes, Options] = {}
-        made: dict[tuple[str, Options | None], Options] = {}  # many names share theirs
+        made: dict[tuple[Command, Options | None], Options] = {}  # many names share theirs
         for name in sorted(tables.commands, key=len):
             command, of = tables.commands[name], self._options.get(name.rpartition(" ")[0].encode())
-            key = repr(replace(command, also=())), of
+            key = command, of
             made[key] = self._options[name.encode()] = made.get(key) or Options(command, names, of)
         self._begins = {
             name.rsplit(b" ", count)[0] for name in self._options for count in range(1, name.count(b" ") + 1)

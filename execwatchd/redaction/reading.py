@@ -111,4 +111,4 @@ class Reading:
         start = at + len(after)
         value = word.value[start:]
         if at >= 0 and not value.startswith(b"-") and not is_harmless(value) and not is_reference(value):
-            self.spans += word.spans(start, len(word.value))
+            self.spans += word.spans(start, len(word.value.rstrip(b"\n")))

@@ -16,7 +16,7 @@ from execwatchd.redaction.search import Work
 from execwatchd.redaction.words import Quotes, Text, Word
 
 # instructions of the interpreter, about: for a part of a word and a simple command, beside one for each byte
-_COST, _SIMPLE_COST = 120, 60
+_COST, _SIMPLE_COST = 135, 60
 # Each is possessive, so that none goes back.
 _DOUBLE = rb"""(?:[^"\\$]++ | \\.? | \$(?!\()
     | \$\( (?:[^()"'\\]++ | '[^']*+'? | "(?:[^"\\]|\\.)*+"? | \\.?)*+ \)?)*+"""  # $( has quotes of its own

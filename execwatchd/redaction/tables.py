@@ -15,7 +15,7 @@ Strings = tuple[str, ...]
 T = TypeVar("T", "Command", "Tables")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Command:
     """A command's options and operands. Options are written with their dashes.
 
@@ -63,8 +63,10 @@ class Tables:
         """With what a file adds: checked values by key."""
         commands = dict(self.commands)
         for name, entry in values.get("commands", {}).items():
+            made: dict[Command, Command] = {}  # most names share theirs
             for each in (name, *entry.get("also", ())):
-                commands[each] = _with(commands.get(each, Command()), entry)
+                old = commands.get(each, _NOTHING)
+                commands[each] = made[old] = made.get(old) or _with(old, entry)
         others = {name: value for name, value in values.items() if name != "commands"}
         return replace(_with(self, others), commands=commands)
 
@@ -83,6 +85,7 @@ def _more(old: Any, new: Any) -> Any:
     return new
 
 
+_NOTHING = Command()
 HINTS = get_type_hints(Tables)
 COMMAND_HINTS = get_type_hints(Command)
 BUILT_IN = Tables().over(tomllib.loads((Path(__file__).parent / "secrets.toml").read_text()))

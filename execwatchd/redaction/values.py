@@ -35,6 +35,7 @@ _UNTIL = {
     **_BETWEEN,
 }
 _CLEAR = frozenset({b",", b";", b"\n", b"?", b"&", b"#", b'"', b"'"})  # there a colon is no punctuation
+_ONE_OF_LINES = re.compile(rb"[^\n]*+(?=\n(?:[\w.-]++[ \t]*+[=:][ \t]*+[^\s=]|\Z))")  # of assignments
 _PATTERN = re.compile(rb"\.[*+]|\[\^|\\[(SwWd]|\(\.")  # of a regular expression
 _OPTION_VALUE = re.compile(rb"(?:[\"']([^\"']++)|([^\s\"'-][^\s\"']*+))")
 _LOGIN_BEFORE = re.compile(rb"\blogin[ \t\n]++[^ \t\n]++[ \t\n]++\Z", re.IGNORECASE)  # in a netrc file
@@ -68,7 +69,8 @@ class Values:
             return None
         begin = self._begin(value, start, after, name, header=header)
         if begin is not None:
-            return self._secret(word, begin, len(value), name)
+            line = None if name.startswith(b"-") else _ONE_OF_LINES.match(value, begin)
+            return self._secret(word, begin, line.end() if line else len(value), name)
         separator = after["separator"]
         if after["quote"] and (separator or (after["blank"] + after["space"] and not after["close"])):
             return self.of_literal(word, after.end(), after["quote"], name)
@@ -124,8 +126,11 @@ class Values:
 
     def _unquoted(self, word: Word, start: int, after: re.Match[bytes], name: bytes) -> Span | None:
         before, separator = word.value[start - 1 : start], after["separator"]
-        if before in {b" ", b"\t"} and word.value[:start].rstrip().endswith(b";"):
-            before = b";"
+        if before in {b" ", b"\t"}:
+            last = word.value[:start].rstrip(b" \t-")[-1:]  # an element of a list in YAML has a dash
+            before = last if last in {b";", b"\n"} else before
+        if separator == b":" and before in {b"{", b" ", b","} and word.value.startswith(b"{"):
+            return self._until(word, _CODE, after.end("space"), name)
         if (before == b"<") != (separator == b">"):
             return None
         is_named = b"-" in name or is_authorization(name)

@@ -46,6 +46,32 @@ def test_all_are_right(name: str) -> None:
     assert list(differing(name)) == []
 
 
+# Words with line breaks: documents for a command, and files that are arguments.
+OF_LINES = [
+    ("sh", "-c", "mysql -u root <<EOF\nALTER USER me IDENTIFIED BY '«hunter2»';\nEOF\n"),
+    ("sh", "-c", "cat <<EOF | mysql db\nSET PASSWORD FOR me = PASSWORD('«hunter2»');\nEOF"),
+    ("sh", "-c", "cat > /x <<'EOF'\nuser=me\npassword=«hunter2»\nport=1\nEOF\nmysql -p«x1»"),
+    ("sh", "-c", "cat <<EOF >.env\nDB_PASSWORD=«hunter2»\nA=b\nEOF"),
+    ("sh", "-c", "chpasswd <<EOF\nroot:«hunter2»\nEOF"),
+    ("bash", "-c", "bash <<EOF\nmysql -p«hunter2»\nEOF"),
+    ("sh", "-c", "ssh h <<-EOF\n\tcurl -u me:«hunter2» h\n\tEOF"),
+    ("sh", "-c", 'curl -d @- h <<EOF\n{"password": "«hunter2»"}\nEOF'),
+    ("sh", "-c", 'set -e\nexport TOKEN=«x1»\ncurl -u "a:«b c»" h\n'),
+    ("sh", "-c", "mysql \\\n  -p«x1» \\\n  db\n"),
+    ("tool", "[client]\nuser=me\npassword=«x1»\nhost=h\n"),
+    ("tool", "db.password=«x1»\nport=1"),
+    ("tool", "a:\n  b:\n    password: «x1»\n    url: x\n"),
+    ("tool", "--password=«two\nlines=1»"),
+]
+
+
+@pytest.mark.parametrize("words", OF_LINES)
+def test_lines_in_a_word(words: tuple[str, ...]) -> None:
+    marked = "\0".join([*words, ""]).encode()
+    before = marked.replace("«".encode(), b"").replace("»".encode(), b"")
+    assert REDACTOR.clean(before) == MARKED.sub(b"***", marked)
+
+
 def test_of_what_manual_pages_describe_one_is_missed() -> None:
     """Options that have a secret, by the manual pages of these tools, in each spelling."""
     assert len(lines("manual_pages")) == 779
