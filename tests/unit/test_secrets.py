@@ -22,7 +22,7 @@ ALL_RIGHT = (
         "known_tools_other_places",
         "wrappers",
     ),
-    *("tokens", "unknown_tools", "taken_too_much", "spellings", "everyday"),
+    *("tokens", "unknown_tools", "taken_too_much", "spellings", "everyday", "other_manual_pages"),
 )
 
 
