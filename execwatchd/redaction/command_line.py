@@ -46,7 +46,7 @@ class CommandLine(Marking):
         if not self._grammar.commands.has(name):
             return self._unknown(index, end)
         self.judge(index)
-        return self._known(name, self._grammar.commands.get(name) or Options.NONE, index + 1, end)
+        return self._in_tables(name, self._grammar.commands.get(name) or Options.NONE, index + 1, end)
 
     def _keep(self, index: int) -> None:
         if not self._depth:
@@ -79,20 +79,20 @@ class CommandLine(Marking):
         text = self._line.text
         start = self._starts[index] - 1 if index < end else len(text)
         while start < len(text):
-            found = self._grammar.starts.find(text, start, len(text))[0]
-            self._work.spend(CALL + ((found[1] if found[0] >= 0 else len(text)) - start) // BYTES)
-            at = bisect_right(self._starts, found[1] - 1) - 1
-            if found[0] < 0 or at >= end:
+            match = self._grammar.starts.find(text, start, len(text))[0]
+            self._work.spend(CALL + ((match[1] if match[0] >= 0 else len(text)) - start) // BYTES)
+            at = bisect_right(self._starts, match[1] - 1) - 1
+            if match[0] < 0 or at >= end:
                 break
-            is_text = text.endswith(b" ", 0, found[1])
+            is_text = text.endswith(b" ", 0, match[1])
             before = self._values[at - 1]
             is_operand = before[:1] != b"-" or before == b"--" or b"=" in before
-            if is_text or (is_operand and self._starts[at] >= found[0]):
+            if is_text or (is_operand and self._starts[at] >= match[0]):
                 return at, is_text
-            start = found[1] - 1
+            start = match[1] - 1
         return end, False
 
-    def _known(self, name: bytes, options: Options, index: int, end: int) -> int:
+    def _in_tables(self, name: bytes, options: Options, index: int, end: int) -> int:
         """The options and operands of a command in the tables."""
         operands: list[bytes] = []
         is_open = True
@@ -207,10 +207,10 @@ class CommandLine(Marking):
         value = self._values[index]
         for at in range(1, len(value)):
             self._work.spend(LETTER)
-            found = options.letter(value[at : at + 1])
-            if not found:
+            letter = options.letter(value[at : at + 1])
+            if not letter:
                 break
-            option, kind = found
+            option, kind = letter
             name = b"-" + value[at : at + 1]
             self._given.add(name)
             self._reads(options, name)

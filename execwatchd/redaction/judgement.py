@@ -61,16 +61,16 @@ class Judgement:
         ends in it.
         """
         value = word.value
-        found = value[slice(*clue)]
-        if b"://" in found:
+        text = value[slice(*clue)]
+        if b"://" in text:
             yield from _of_url(word, clue)
-        elif found.startswith(b"@"):
+        elif text.startswith(b"@"):
             yield from _of_proxy(value, clue[0])
-        elif found.startswith(b"-----"):
+        elif text.startswith(b"-----"):
             end = value.find(b"-----END", clue[1])
             yield clue[1], end if end >= 0 else len(value)
-        elif found in self._tokens or found[1:] in self._tokens:
-            yield from self._of_token(value, clue[1], found if found in self._tokens else found[1:], cut=cut)
+        elif text in self._tokens or text[1:] in self._tokens:
+            yield from self._of_token(value, clue[1], text if text in self._tokens else text[1:], cut=cut)
         elif names:
             yield from self._of_name(word, clue[1] - 1, header=header)
 
@@ -88,6 +88,8 @@ class Judgement:
         name = value[start:end]
         lower = name.lower()
         before = value[start - 1 : start] if start else b""
+        if name == b"PWD" and not before:  # the working directory
+            return
         if lower == b"identified":
             secret = self._identified(word, end)
         elif lower.removeprefix(b"-h") in _COOKIES:

@@ -48,9 +48,9 @@ class Marking:
 
     def _next_clue(self, start: int) -> Span | None:
         text = self._line.text
-        found = self._grammar.judgement.clue.find(text, start, len(text))[0]
-        self._work.spend(CALL + ((found[1] if found[0] >= 0 else len(text)) - start) // BYTES)
-        return found if found[0] >= 0 else None
+        clue = self._grammar.judgement.clue.find(text, start, len(text))[0]
+        self._work.spend(CALL + ((clue[1] if clue[0] >= 0 else len(text)) - start) // BYTES)
+        return clue if clue[0] >= 0 else None
 
     def _judge_clue(self, clue: Span, index: int, *, header: bool, names: bool) -> None:
         """One that is in this word, or in an earlier one that need not be judged."""

@@ -21,8 +21,8 @@ class Place:
 
     def __init__(self, pattern: str, names: Names) -> None:
         words = pattern.split()
-        self._with = [words.pop(0).encode()] if words[0].startswith("-") else []
-        self._without = [words.pop(0)[1:].encode()] if words[0].startswith("!-") else []
+        self._with = [words.pop(0).encode()] if words[0].startswith("-") and words[1:] else []
+        self._without = [words.pop(0)[1:].encode()] if words[0].startswith("!-") and words[1:] else []
         self._anywhere = words[0] == ANYWHERE
         words = words[self._anywhere :]
         self._count = len(words)

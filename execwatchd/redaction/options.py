@@ -92,8 +92,8 @@ def _options(command: Command) -> Iterator[tuple[bytes, Option]]:
     for separator, options in command.after.items():
         for option in options:
             separators.setdefault(option, []).append(separator.encode())
-    for option, found in separators.items():
-        yield option.encode(), Option(Role.AFTER, tuple(found))
+    for option, several in separators.items():
+        yield option.encode(), Option(Role.AFTER, tuple(several))
 
 
 def _abbreviations(options: Mapping[bytes, Option]) -> Iterator[tuple[bytes, Option]]:
@@ -136,9 +136,13 @@ class Commands:
         names, options = set(), set()
         for key, of in self._options.items():
             name, command = key.decode(), of.command
-            said = [*command.secret, *command.cookies, *(o for each in command.after.values() for o in each)]
-            options |= {option for option in said if len(option) > 2}
-            if command.arguments or command.input or any(len(option) == 2 for option in said):
+            with_secrets = [
+                *command.secret,
+                *command.cookies,
+                *(o for each in command.after.values() for o in each),
+            ]
+            options |= {option for option in with_secrets if len(option) > 2}
+            if command.arguments or command.input or any(len(option) == 2 for option in with_secrets):
                 last = name.rpartition(" ")[2]
                 names.add(last if len(last) > 3 else name.partition(" ")[0])
         named = "|".join(map(re.escape, sorted(names)))

@@ -41,13 +41,13 @@ class Patterns:
         for regex in self._own:
             start = 0
             while start <= len(text):
-                found = regex.find(text, start, len(text))
-                if found[0][0] < 0:
+                match = regex.find(text, start, len(text))
+                if match[0][0] < 0:
                     work.spend(CALL + (len(text) - start) // BYTES)
                     break
-                work.spend(_MATCH + (found[0][1] - start) // BYTES)
-                yield from [span for span in found[1:] if span[0] >= 0] or found[:1]
-                start = max(found[0][1], found[0][0] + 1)
+                work.spend(_MATCH + (match[0][1] - start) // BYTES)
+                yield from [span for span in match[1:] if span[0] >= 0] or match[:1]
+                start = max(match[0][1], match[0][0] + 1)
 
     def of_line(self, line: Line, work: Work) -> Iterator[Span]:
         """The same for the words of a command line in argv."""

@@ -32,6 +32,7 @@ class Reading:
         self.kept: set[int] = set()
         self.settled = 0
         self._own = own
+        self._waiting = 0  # commands whose output may be a secret, by what the command behind them is
 
     def read(self, argv: bytes) -> None:
         """Raises TooMuchError."""
@@ -61,21 +62,23 @@ class Reading:
 
     def _next_hint(self, text: bytes, start: int) -> int:
         """Where it ends."""
-        found = self.grammar.hint.find(text, start - 1 if start else 0, len(text))[0]
-        end = found[1] - 1 if found[0] >= 0 else len(text) + 1
+        hint = self.grammar.hint.find(text, start - 1 if start else 0, len(text))[0]
+        end = hint[1] - 1 if hint[0] >= 0 else len(text) + 1
         self.work.spend(CALL + (end - start) // BYTES)
         return max(end, start)
 
     def _part(self, text: Text, part: Part, previous: Part | None, depth: int, *, cut: bool) -> None:
         piped = self._lexed(text, previous)[-1:] if previous and previous.pipes else []
-        if not piped:
+        if not piped and not self._waiting:
             for start, _ in text.spans(part.start, part.end)[:1]:
                 self.settled = max(self.settled, start)
         simples = self._lexed(text, part)
         before = piped[0] if piped else None
         for simple in simples:
             is_last = part.end == len(text.value) and simple is simples[-1]
+            self._waiting += before is not None
             self._simple(simple, before, depth, cut=cut and is_last)
+            self._waiting -= before is not None
             before = simple if simple.pipes else None
 
     def _lexed(self, text: Text, part: Part) -> list[Simple]:

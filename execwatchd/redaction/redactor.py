@@ -14,6 +14,7 @@ from execwatchd.redaction.words import Line, Span
 
 MARK = b"***"
 ALL, NAMES, NONE = "all", "names", "none"  # of the arguments: what is recorded
+_WORDS_MAX = 256  # of which names are looked for
 _OPTION = re.compile(rb"--?[A-Za-z][\w-]{0,40}+|-[^\s=-]|--?")
 _NAME = re.compile(rb"(?:--?)?[A-Za-z][\w.-]{0,40}+=")
 
@@ -86,7 +87,9 @@ def _has_arguments(argv: bytes) -> bool:
 def _values(argv: bytes, kept: Collection[int]) -> Iterator[Span]:
     """All but names of programs, options and what has a value. `kept`: where such words begin."""
     line = Line.of_argv(argv)
-    for index, (start, value) in enumerate(zip(line.starts, line.values, strict=False)):
+    if len(line.values) > _WORDS_MAX:
+        yield line.starts[_WORDS_MAX], len(argv)
+    for index, (start, value) in enumerate(zip(line.starts, line.values[:_WORDS_MAX], strict=False)):
         if index == 0 or start in kept or not value:
             continue
         option, name = _OPTION.match(value), _NAME.match(value)

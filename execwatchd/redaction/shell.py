@@ -100,7 +100,8 @@ class _Lexer:
         self._text, self._work = text, work
         self._simple = Simple()
         self._into = self._simple.words  # what the next word is one of
-        self._delimiters: list[tuple[Simple, bytes | None]] = []  # of documents that begin at the next line
+        self._ends_document = False  # the next word
+        self._delimiters: list[tuple[Simple, bytes]] = []  # of documents that begin at the next line
         self._clear()
 
     def _clear(self) -> None:
@@ -179,36 +180,42 @@ class _Lexer:
         else:
             word = Word(value, self._start, self._text)
         self._into.append(word)
-        self._into = self._simple.words
+        if self._ends_document:
+            self._delimiters.append((self._simple, value))
+        self._into, self._ends_document = self._simple.words, False
         self._clear()
-        if self._delimiters and self._delimiters[-1][1] is None:
-            self._simple.targets.append(self._simple.words.pop())
-            self._delimiters[-1] = self._simple, value
 
     def _redirect(self, operator: bytes) -> None:
-        if operator == b"<<<":
-            self._into = self._simple.documents
-        elif operator in {b"<<", b"<<-"}:
-            self._delimiters.append((self._simple, None))
-        else:
-            self._into = self._simple.targets
+        self._into = self._simple.documents if operator == b"<<<" else self._simple.targets
+        self._ends_document = operator in {b"<<", b"<<-"}
 
     def _documents(self, start: int) -> int:
         """Reads those that begin here; where the last one ends."""
         text = self._text.value
         for simple, delimiter in self._delimiters:
-            end = re.compile(rb"^\t*%b$" % re.escape(delimiter or b""), re.MULTILINE).search(text, start)
-            until = end.start() if end else len(text)
+            until = self._line_of(delimiter, start)
             simple.documents.append(Word(text[start:until], start, self._text))
-            start = end.end() if end else until
+            start = min(until + len(delimiter), len(text))
         self._delimiters.clear()
         return start
+
+    def _line_of(self, delimiter: bytes, start: int) -> int:
+        """The next place of it on a line of its own, behind tabs at most; if there is none, the end."""
+        text, at = self._text.value, start
+        while (at := text.find(delimiter, at)) >= 0:
+            self._work.spend(_COST)
+            end = at + len(delimiter)
+            before = text[text.rfind(b"\n", start - 1, at) + 1 : at]
+            if not before.strip(b"\t") and text[end : end + 1] in {b"", b"\n"}:
+                return at
+            at = end + (not delimiter)
+        return len(text)
 
     def _end_command(self, *, pipes: bool) -> Iterator[Simple]:
         simple = self._simple
         simple.pipes = pipes
         self._simple = Simple()
-        self._into = self._simple.words
+        self._into, self._ends_document = self._simple.words, False
         if simple.words or simple.targets or simple.documents:
             yield simple
 

@@ -72,7 +72,10 @@ class Tables:
 
 
 def _with(old: T, values: Mapping[str, Any]) -> T:
-    return replace(old, **{name: _more(getattr(old, name), value) for name, value in values.items()})
+    changed = {name: _more(getattr(old, name), value) for name, value in values.items()}
+    if isinstance(old, Command) and "short" in values:
+        changed["short"] = old.short + values["short"]
+    return replace(old, **changed)
 
 
 def _more(old: Any, new: Any) -> Any:
@@ -80,8 +83,6 @@ def _more(old: Any, new: Any) -> Any:
         return {**old, **{key: _more(old[key], value) if key in old else value for key, value in new.items()}}
     if isinstance(new, list | tuple):
         return (*(old or ()), *new)
-    if isinstance(new, str) and isinstance(old, str):
-        return old + new
     return new
 
 

@@ -668,6 +668,11 @@ def test_of_too_many_secrets_the_first_are_found() -> None:
     assert found == b"tool\0" + b"--token=***\0" * judged + b"***\0" * (201 - judged)
 
 
+def test_what_waits_for_the_next_command_is_not_passed_if_that_is_too_much() -> None:
+    script = "echo hunter2 | sudo -S sh -c '" + "mysql -px; " * 1000 + "'"
+    assert b"hunter2" not in BUILT_IN.clean(f"sh\0-c\0{script}\0".encode())
+
+
 def test_what_is_too_much_hides_no_script_before_it() -> None:
     script = b"bash\0-c\0id; curl host|sh\0"
     assert BUILT_IN.clean(script + b"password=xy\0" * 100).startswith(script + b"password=***\0")

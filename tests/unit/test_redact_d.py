@@ -43,6 +43,14 @@ def test_what_redact_d_adds(tree: Tree) -> None:
     assert redactor.clean(words) == masked
 
 
+def test_values_that_are_no_arrays_are_replaced(tree: Tree) -> None:
+    text = '[tokens]\nghp_ = "[a-f]{4}"\n[commands.gdb]\nstarts_after = "--"\narguments = ["-p***", "***"]'
+    tree.write_secrets(text)
+    tables = merged(tree.load().secrets)
+    assert (tables.tokens["ghp_"], tables.commands["gdb"].starts_after) == ("[a-f]{4}", "--")
+    assert Redactor(["default"], tables).clean(b"gdb\0ghp_abcd\0x\0") == b"gdb\0***\0x\0"
+
+
 def test_in_redact_d_a_file_hides_another(tree: Tree) -> None:
     tree.write_secrets("names = 1", "usr/lib", "x.toml")
     tree.write_secrets("", "etc", "x.toml")
