@@ -10,6 +10,11 @@ from execwatchd.redaction.names import Names
 from execwatchd.redaction.operands import Places
 from execwatchd.redaction.tables import Command, Tables
 
+# executed so often that the name of the subcommand is the better hint
+_FREQUENT = frozenset({
+    *("docker", "podman", "nerdctl", "buildah", "skopeo", "kubectl", "oc", "helm", "crane", "oras", "cosign"),
+    *("regctl", "ctr", "git", "gh"),
+})  # fmt: skip
 # of a shell, which may precede a command there
 _RESERVED = frozenset({"then", "else", "elif", "do", "if", "while", "until", "!", "{"})
 _SHORTEST = 4  # bytes of an abbreviated long option, with its dashes
@@ -143,8 +148,8 @@ class Commands:
             ]
             options |= {option for option in with_secrets if len(option) > 2}
             if command.arguments or command.input or any(len(option) == 2 for option in with_secrets):
-                last = name.rpartition(" ")[2]
-                names.add(last if len(last) > 3 else name.partition(" ")[0])
+                first, _, others = name.partition(" ")
+                names.add(others.rpartition(" ")[2] if others and first in _FREQUENT else first)
         named = "|".join(map(re.escape, sorted(names)))
         return [
             rf"(?-i:(?:\A|[\0\s/;|&(`{{\"'=\\])(?:{named})(?:[\0\s\"']|\z))",
