@@ -42,6 +42,7 @@ PROMISED = """
 /usr/share/execwatchd/fleet/stunnel.conf
 /usr/share/execwatchd/journald@execwatchd.conf
 /usr/share/execwatchd/shipping/rsyslog.conf
+/usr/share/execwatchd/shipping/vector.yaml
 /usr/share/fish/vendor_completions.d/execwatchctl.fish
 /usr/share/man/man1/execwatchctl.1.gz
 /usr/share/man/man5/execwatchd.toml.5.gz
