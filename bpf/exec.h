@@ -55,8 +55,8 @@ static __always_inline int record_exec(struct bpf_raw_tracepoint_args *ctx, stru
   record->ancestors_len = append_ancestors(&cursor, task);
   record->exec_id_len = append_exec_id(&cursor, &id, task);
   record->end_len = 0;
-  if (submit(counts, &cursor, sizeof(*scratch)))
-    await_end(counts, record, &id, task);
+  if (submit(counts, &cursor, sizeof(*scratch), subject.payer))
+    await_end(counts, record, &id, task, subject.payer);
   return 0;
 }
 

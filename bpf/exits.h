@@ -98,10 +98,13 @@ static __always_inline void count_unended(struct counters *counts)
  * process under this pid means that its exit was skipped: count it as unended.
  */
 static __always_inline void await_end(struct counters *counts, struct record *record, struct exec_id *id,
-                                      struct task_struct *task)
+                                      struct task_struct *task, u32 payer)
 {
-  struct running process = {
-    .id = *id, .exec_time = record->timestamp, .maxrss = maxrss_of(GET(task, signal)), .uid = record->uid};
+  struct running process = {.id = *id,
+                            .exec_time = record->timestamp,
+                            .maxrss = maxrss_of(GET(task, signal)),
+                            .uid = record->uid,
+                            .payer = payer};
   u32 pid = record->pid;
   struct running *former = running.lookup(&pid);
 
@@ -132,7 +135,7 @@ static __always_inline void put_end(struct counters *counts, struct exit_scratch
   record->cgroup_len = append_cgroup(&cursor, task);
   record->exec_id_len = APPEND(&cursor, process->id);
   record->end_len = APPEND(&cursor, end);
-  submit(counts, &cursor, sizeof(*scratch));
+  submit(counts, &cursor, sizeof(*scratch), process->payer);
 }
 
 /*
@@ -161,7 +164,10 @@ static __always_inline int record_exit(struct exit_scratch *scratch)
     return 0;
   }
   COUNT(counts, seen);
-  put_end(counts, scratch, &process, task);
+  if (has_share(process.payer))
+    put_end(counts, scratch, &process, task);
+  else
+    count_lost(counts, process.payer);
   return 0;
 }
 
@@ -186,7 +192,7 @@ static __always_inline u64 append_exec_id(struct cursor *cursor, struct exec_id 
 }
 
 static __always_inline void await_end(struct counters *counts, struct record *record, struct exec_id *id,
-                                      struct task_struct *task)
+                                      struct task_struct *task, u32 payer)
 {
 }
 

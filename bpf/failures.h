@@ -132,7 +132,7 @@ int exit_execve(struct sys_exit *ctx)
   record->argv_len = append_user_argv(&cursor, attempt.argv);
   record->cwd_len = append_cwd(&cursor, task);
   record->ancestors_len = append_ancestors(&cursor, task);
-  submit(counts, &cursor, sizeof(struct scratch));
+  submit(counts, &cursor, sizeof(struct scratch), subject.payer);
   return 0;
 }
 

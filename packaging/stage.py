@@ -78,6 +78,7 @@ def _sources(prefix: str, vendored: Collection[str]) -> Iterator[tuple[Path, str
     yield units / "journald@execwatchd.conf", f"{share}/execwatchd/journald@execwatchd.conf"
     yield from _tree(units / "fleet", f"{share}/execwatchd/fleet")
     yield from _tree(ROOT / "contrib/shipping", f"{share}/execwatchd/shipping")
+    yield from _tree(ROOT / "contrib/sigma", f"{share}/execwatchd/sigma")
     yield ROOT / "contrib/execwatchd.toml", CONFIG
     bus = ROOT / "packaging/dbus"
     # Both bus implementations read /usr/share and /etc only; in /usr/share are the distribution's own.
@@ -97,6 +98,7 @@ def _documentation(share: str) -> Iterator[tuple[Path, str]]:
         yield ROOT / name, f"{share}/doc/execwatchd/{name}"
     for page in sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("docs/benchmarks/*.svg")]):
         yield page, f"{share}/doc/execwatchd/{page.relative_to(ROOT / 'docs')}"
+    yield ROOT / "contrib/sigma/README.md", f"{share}/doc/execwatchd/sigma.md"
     for source, target in (
         ("execwatchctl.bash", "bash-completion/completions/execwatchctl"),
         ("_execwatchctl", "zsh/site-functions/_execwatchctl"),
@@ -152,8 +154,9 @@ def _vendored(names: Collection[str], target: str) -> Iterator[tuple[Path, str]]
 
 def _content(source: Path, prefix: str) -> bytes:
     content = source.read_bytes()
-    if source.parent == ROOT / "docs/man":
-        content = content.replace(b"/usr/share/execwatchd", f"{prefix}/share/execwatchd".encode())
+    if source.parent in {ROOT / "docs/man", ROOT / "contrib/sigma"}:
+        for place in ("share/execwatchd", "share/doc/execwatchd"):
+            content = content.replace(f"/usr/{place}".encode(), f"{prefix}/{place}".encode())
     if source == ROOT / "README.md":  # what is installed is beside it, or not a page to link to
         content = re.sub(rb"\[([^\]]+)\]\((?:docs/man/[^)]+|C[A-Z]+\.md)\)", rb"\1", content)
         content = content.replace(b"](docs/", b"](")
