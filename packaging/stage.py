@@ -102,6 +102,7 @@ def _documentation(share: str) -> Iterator[tuple[Path, str]]:
     for source, target in (
         ("execwatchctl.bash", "bash-completion/completions/execwatchctl"),
         ("_execwatchctl", "zsh/site-functions/_execwatchctl"),
+        ("_execwatchctl", "zsh/vendor-completions/_execwatchctl"),  # Debian's zsh looks only here in /usr
         ("execwatchctl.fish", "fish/vendor_completions.d/execwatchctl.fish"),
     ):
         yield ROOT / "contrib/completions" / source, f"{share}/{target}"

@@ -54,6 +54,7 @@ PROMISED = """
 /usr/share/man/man8/execwatchd.8.gz
 /usr/share/polkit-1/actions/org.execwatch1.policy
 /usr/share/zsh/site-functions/_execwatchctl
+/usr/share/zsh/vendor-completions/_execwatchctl
 """
 # The newest symbols of the versions that a package with compiled libraries depends on.
 LINKED: dict[str, dict[str, tuple[int, ...]]] = {
