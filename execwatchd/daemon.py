@@ -35,6 +35,7 @@ from execwatchd.stream.drain import Drain
 from execwatchd.stream.journal_socket import Journal
 from execwatchd.stream.losses import Losses
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.parents import NoParents, Parents
 from execwatchd.stream.storms import Storms
 from execwatchd.stream.writable import Writable
 
@@ -76,6 +77,7 @@ class Daemon:
         self._ended = asyncio.Event()
         self._reload_wanted = asyncio.Event()
         self._patterns: tuple[str, ...] = ()  # of the redactor in use
+        self._remembers_parents = False
         self._passes = -1
         self._sent_status = ""
         self._telling = Guard("telling systemd of the reload")
@@ -137,6 +139,7 @@ class Daemon:
             self._print if self._foreground else None,
         )
         self._redact(self._config)
+        self._remember_parents(self._config)
         if not self._foreground:
             self._drain.start()  # the bus may take its time, and the ring fills
         has_bus = await self._bus.start()
@@ -296,6 +299,7 @@ class Daemon:
     def _adopt(self, config: Config) -> None:
         self._table.apply_settings(config)
         self._redact(config)
+        self._remember_parents(config)
         self._in_effect.accepted(asdict(_options(config.settings)))
         last_good.keep(state_file("configuration.json"), config)
         self._config = config
@@ -307,6 +311,13 @@ class Daemon:
         if wanted != self._patterns:
             self._drain.redact_with(Redactor(wanted) if wanted else None)
             self._patterns = wanted
+
+    def _remember_parents(self, config: Config) -> None:
+        """What is remembered stays as long as it may be."""
+        wanted = config.settings.parent_cmdline
+        if wanted != self._remembers_parents:
+            self._drain.remember_in(Parents() if wanted else NoParents())
+            self._remembers_parents = wanted
 
     def _print(self, record: Record) -> None:
         try:

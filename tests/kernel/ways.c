@@ -64,6 +64,13 @@ static void way_execveat(void)
   syscall(SYS_execveat, AT_FDCWD, file, arguments, environment, 0);
 }
 
+static void way_check(void) /* only asks whether it may */
+{
+  wait_for_the_test();
+  if (!syscall(SYS_execveat, AT_FDCWD, file, arguments, environment, 0x10000)) /* AT_EXECVE_CHECK */
+    exit(0);
+}
+
 static void way_execveat_directory(void) /* FILE is DIRECTORY//NAME */
 {
   char *name = strstr(file, "//");
@@ -451,6 +458,7 @@ static const struct {
 } ways[] = {
   {"execve", way_execve},
   {"execveat", way_execveat},
+  {"check", way_check},
   {"execveat-directory", way_execveat_directory},
   {"execveat-empty-path", way_execveat_empty_path},
   {"fexecve", way_fexecve},

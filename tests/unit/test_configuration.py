@@ -69,6 +69,7 @@ def test_every_key(tree: Tree) -> None:
         exits = true
         argv_bytes = 32768
         ring_size = "8MiB"
+        parent_cmdline = false
         redact = ["default", "--pin=(.*)"]
         metrics_file = "/run/a/b.prom"
         [messages]
@@ -93,6 +94,7 @@ def test_every_key(tree: Tree) -> None:
         "exits": True,
         "argv_bytes": 32768,
         "ring_size": 8 << 20,
+        "parent_cmdline": False,
         "redact": ("default", "--pin=(.*)"),
         "metrics_file": "/run/a/b.prom",
         "messages": {0: "root", 4294967294: "last"},
@@ -306,6 +308,7 @@ def test_print_config(tree: Tree) -> None:
             "exits = false  # built in",
             "argv_bytes = 4096  # built in",
             "# ring_size is chosen by the number of CPUs  # built in",
+            "parent_cmdline = true  # built in",
             'redact = ["default"]  # built in',
             'metrics_file = ""  # built in',
             "",
