@@ -155,6 +155,8 @@ OF_OPTIONS: Mapping[str, Members] = {
     "exits": _EXITS,
 }
 
+OVERLAY = Path("/sys/kernel/btf/overlay")  # the module's types, if it is one and is loaded
+
 _RENAMED = {
     "kernfs_node.parent": "kernfs_node.__parent",  # since Linux 6.15
     "inode.i_ctime.tv_sec": "inode.__i_ctime.tv_sec",  # since Linux 6.6
@@ -200,7 +202,7 @@ def missing(options: Iterable[str]) -> dict[str, str]:
 
 def _kernels_btf() -> Btf:
     try:
-        return Btf()
+        return Btf(OVERLAY)
     except OSError:
         raise Failure(
             "this kernel has no type information: /sys/kernel/btf/vmlinux can't be read",
