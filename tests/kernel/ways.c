@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -350,6 +351,27 @@ static void way_many(void)
   exit(0);
 }
 
+/* FILE below one of both directories ARGUMENT[1] and [2], whichever it is in at that moment; ARGUMENT[0] times */
+static void way_retry(void)
+{
+  char paths[2][PATH_MAX];
+  int count = atoi(arguments[0]), status;
+  for (int i = 0; i < 2; i++)
+    snprintf(paths[i], PATH_MAX, "%s/%s", arguments[1 + i], file);
+  wait_for_the_test();
+  while (count--) {
+    pid_t child = fork();
+    if (!child) {
+      close(0);
+      for (int i = 0;; i ^= 1)
+        execve(paths[i], arguments, environment);
+    }
+    check(child);
+    check(waitpid(child, &status, 0));
+  }
+  exit(0);
+}
+
 static void map_all(pid_t pid, const char *of, unsigned first)
 {
   char path[64];
@@ -488,6 +510,7 @@ static const struct {
   {"bad-argument", way_bad_argument},
   {"twice", way_twice},
   {"many", way_many},
+  {"retry", way_retry},
   {"subordinate", way_subordinate},
   {"serve", way_serve},
 };
