@@ -372,6 +372,58 @@ static void way_retry(void)
   exit(0);
 }
 
+/* This program again, in place: as a member of the family with a new name. */
+static void join_family(const char *parent, unsigned seed, int children, int again)
+{
+  char name[32], seeds[16], number[16], more[2] = {again ? '1' : '0', 0};
+  snprintf(name, sizeof(name), "%d.%x", getpid(), rand());
+  snprintf(seeds, sizeof(seeds), "%u", seed);
+  snprintf(number, sizeof(number), "%d", children);
+  char *argv[] = {"ways", "family", file, name, (char *)parent, seeds, number, more, NULL};
+  execve(file, argv, environment);
+  _exit(errno);
+}
+
+/* Forks `depth` times, each the child of the one before, of which some don't wait; the last one joins. */
+static void forked_member(const char *parent, int depth, int children)
+{
+  for (int i = 0; i < depth; i++) {
+    pid_t child = fork();
+    if (child && rand() % 8)
+      waitpid(child, NULL, 0);
+    if (child)
+      _exit(0);
+  }
+  join_family(parent, rand() ^ getpid(), children, rand() % 4 == 0);
+}
+
+/*
+ * FILE is this program. Arguments: its name, its parent's name, a seed, how many children it has, and whether it
+ * executes itself once more before. Each child is a member, and forks a random number of times before.
+ */
+static void way_family(void)
+{
+  char *name = arguments[0], *parent = arguments[1];
+  int children = atoi(arguments[3]);
+  srand(atoi(arguments[2]));
+  if (*arguments[4] == '1')
+    join_family(parent, rand() ^ getpid(), children, 0);
+  for (int i = 0; i < children; i++) {
+    int depth = rand() % 4 ? rand() % 3 : rand() % 12;
+    pid_t child = fork();
+    check(child);
+    if (!child) {
+      srand(rand() ^ getpid());
+      forked_member(name, depth, children > 8 ? rand() % 3 : 0);
+    }
+    if (rand() % 8)
+      check(waitpid(child, NULL, 0));
+  }
+  while (wait(NULL) > 0)
+    ;
+  exit(0);
+}
+
 static void map_all(pid_t pid, const char *of, unsigned first)
 {
   char path[64];
@@ -511,6 +563,7 @@ static const struct {
   {"twice", way_twice},
   {"many", way_many},
   {"retry", way_retry},
+  {"family", way_family},
   {"subordinate", way_subordinate},
   {"serve", way_serve},
 };
