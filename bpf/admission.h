@@ -36,7 +36,7 @@ static __always_inline bool is_ignored(struct rule *rule, u32 uid, struct task_s
   return !(succeeded && may_have_gained(task, &now));
 }
 
-/* The rule of an exec that is to be recorded, else NULL. `scratch`: the memory for its record. */
+/* The rule of an exec that is to be recorded, else NULL, and counted. `scratch`: the memory for its record. */
 static __always_inline struct rule *admitted(struct counters *counts, void *scratch, struct subject *subject,
                                              struct task_struct *task, bool succeeded)
 {
@@ -47,9 +47,12 @@ static __always_inline struct rule *admitted(struct counters *counts, void *scra
     COUNT(counts, lost);
     return NULL;
   }
-  if (!is_ignored(rule, subject->uid, task, succeeded) && !is_suppressed(counts, rule, subject))
+  if (is_ignored(rule, subject->uid, task, succeeded) || is_suppressed(counts, rule, subject))
+    COUNT(counts, ignored);
+  else if (has_share(subject->payer))
     return rule;
-  COUNT(counts, ignored);
+  else
+    count_lost(counts, subject->payer);
   forget_caller(task);
   return NULL;
 }

@@ -65,8 +65,8 @@ static __always_inline int record_exec(struct bpf_raw_tracepoint_args *ctx, stru
   record->cwd_len = append_cwd(&cursor, task);
   record->ancestors_len = append_ancestors(&cursor, task);
   record->end_len = 0;
-  if (submit(counts, &cursor, sizeof(*scratch)))
-    await_end(counts, record, task);
+  if (submit(counts, &cursor, sizeof(*scratch), subject.payer))
+    await_end(counts, record, task, subject.payer);
   return 0;
 }
 

@@ -5,7 +5,7 @@
  * BCC compiles it without kernel headers, as one text that the loader puts together from these files.
  * vmlinux.h is generated from the running kernel's BTF (execwatchd/kernel/header.py); it defines
  * KERNEL_HAS_… for what not every kernel has. Options: ARGV_BYTES, RING_PAGES, CPUS, FAILURES, CWD,
- * ANCESTORS, INTERACTIVE, EXITS.
+ * ANCESTORS, INTERACTIVE, EXITS. OUTPUT_FD: see shares.h.
  */
 #include "execwatch.h"
 #include "vmlinux.h"
@@ -14,7 +14,9 @@
 #include "record.h"
 #include "rules.h"
 #include "subject.h"
+#include "buckets.h"
 #include "limits.h"
+#include "shares.h"
 #include "privilege.h"
 #include "caller.h"
 #include "admission.h"

@@ -20,6 +20,8 @@
 #define MAX_BUCKETS 4096      /* in each of two maps; UIDs beyond that share a bucket */
 #define FIRST_SUBORDINATE 65536 /* UIDs from here on are given away in ranges: /etc/subuid */
 #define KERNEL_ID 0xfffffffe  /* in place of a UID: of the kernel's own execs */
+#define CONTAINERS_ID 0xfffffffd /* in place of a UID: of all in user namespaces that root made */
+#define EPOCHS 16             /* parts of the ring by which a share of it is counted; a power of two */
 #define MAX_NAMESPACES 33     /* user namespaces in each other: the kernel's own limit */
 #define MAX_CALLERS 8192      /* execs between task_rename and sched_process_exec; a power of two */
 #define MAX_RUNNING 32768     /* processes whose exit is awaited */
@@ -47,10 +49,17 @@ struct counters {
   __u64 retried;    /* execs that on_exec was skipped for and on_exec_retry saw */
 };
 
+/* The bytes of a share that were put into one epoch of the ring: one of its EPOCHS parts, counted for ever. */
+struct charge {
+  __u32 epoch;
+  __u32 bytes;
+};
+
 /*
- * A token bucket for one second of execs. Map `buckets` (hash, by UID) has those of UIDs below
- * FIRST_SUBORDINATE, and under KERNEL_ID that of the kernel's own execs; map `subuid_buckets` (hash, by UID) has
- * the others', and under NO_ID the one that is shared. A user with UID KERNEL_ID has that one.
+ * What a UID may have: a token bucket for one second of execs, and a share of the ring. Map `buckets` (hash, by
+ * UID) has those of UIDs below FIRST_SUBORDINATE, and under KERNEL_ID that of the kernel's own execs; map
+ * `subuid_buckets` (hash, by UID) has the others', the share of CONTAINERS_ID, and under NO_ID the one that is
+ * shared, whose charges are those of all UIDs in this map. A user with UID KERNEL_ID has that one.
  */
 struct bucket {
   __u64 full_at;    /* CLOCK_MONOTONIC, ns: when all of its tokens will be back */
@@ -58,12 +67,16 @@ struct bucket {
   __u64 created;    /* CLOCK_MONOTONIC, ns: tells it from an earlier bucket of this UID */
   __u32 limit;      /* that the last suppressed exec exceeded */
   __u32 unused;
+  __u64 lost;       /* records for which the ring, or the share of it, had no room */
+  __u64 contended;  /* CLOCK_MONOTONIC, ns: when the share mattered last */
+  struct charge charges[EPOCHS]; /* of the share, by epoch modulo EPOCHS */
 };
 
 /*
  * Map `reports` (hash, by UID, never touched by a program): what was reported in the journal of a bucket's
- * suppressed execs. An entry is written down here, as a draft, before it is sent: after a kill the same
- * entry is sent again.
+ * suppressed and lost execs. An entry of suppressed ones is written down here, as a draft, before it is sent:
+ * after a kill the same entry is sent again. An entry of lost ones is of all UIDs; it counts for each of them at
+ * the instant at which the ledger says that it was sent.
  */
 enum storm { STORM_STARTED = 1, STORM_CONTINUES, STORM_ENDED };
 
@@ -78,6 +91,9 @@ struct report {
   __u32 limit;
   __u32 active; /* between the first and the last entry of a storm */
   __u32 unused;
+  __s64 lost;      /* of its lost execs and ends, reported; below 0: carried over, and still to be reported */
+  __s64 lost_next; /* the same once ledger_page.reported has reached `lost_from` */
+  __u64 lost_from; /* 0: `lost` is all */
 };
 
 /* record.flags */
@@ -124,7 +140,7 @@ struct running {
   __u64 exec_time;   /* record.timestamp of that exec */
   __u64 maxrss;      /* pages: the peak that the kernel had for the process at that exec */
   __u32 uid;         /* record.uid of that exec */
-  __u32 unused;
+  __u32 payer;       /* whose share of the ring its end takes: a key of the buckets */
 };
 
 struct end {

@@ -85,13 +85,14 @@ static __always_inline void count_unended(struct counters *counts)
  * process under this pid means that its exit was skipped: count it as unended.
  */
 static __always_inline void await_end(struct counters *counts, struct record *record,
-                                      struct task_struct *task)
+                                      struct task_struct *task, u32 payer)
 {
   struct running process = {
     .id = record->exec_id,
     .exec_time = record->timestamp,
     .maxrss = maxrss_of(GET(task, signal)),
     .uid = record->uid,
+    .payer = payer,
   };
   u32 pid = record->pid;
   struct running *former = running.lookup(&pid);
@@ -125,7 +126,7 @@ static __always_inline void put_end(struct counters *counts, struct exit_scratch
   record->exec_id = process->id;
   record->cgroup_len = append_cgroup(&cursor, task);
   record->end_len = APPEND(&cursor, end);
-  submit(counts, &cursor, sizeof(*scratch));
+  submit(counts, &cursor, sizeof(*scratch), process->payer);
 }
 
 /*
@@ -154,7 +155,10 @@ static __always_inline int record_exit(struct exit_scratch *scratch)
     return 0;
   }
   COUNT(counts, seen);
-  put_end(counts, scratch, &process, task);
+  if (has_share(process.payer))
+    put_end(counts, scratch, &process, task);
+  else
+    count_lost(counts, process.payer);
   return 0;
 }
 
@@ -174,7 +178,7 @@ int on_exit_retry(struct bpf_raw_tracepoint_args *ctx)
 #else
 
 static __always_inline void await_end(struct counters *counts, struct record *record,
-                                      struct task_struct *task)
+                                      struct task_struct *task, u32 payer)
 {
 }
 

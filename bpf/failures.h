@@ -145,7 +145,7 @@ int exit_execve(struct sys_exit *ctx)
   record->cwd_len = append_cwd(&cursor, task);
   record->ancestors_len = append_ancestors(&cursor, task);
   record->end_len = 0;
-  submit(counts, &cursor, sizeof(struct scratch));
+  submit(counts, &cursor, sizeof(struct scratch), subject.payer);
   return 0;
 }
 

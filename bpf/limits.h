@@ -3,32 +3,6 @@
 
 #define SECOND 1000000000ULL
 
-/* The bucket of a UID, a full one if it is new. The shared one, if the map has no room. */
-static __always_inline struct bucket *bucket_of(struct subject *subject, u64 now)
-{
-  u32 others = NO_ID, uid = subject->charged;
-  struct bucket full = {.created = now}, *bucket;
-
-  if (subject->is_kernel)
-    uid = KERNEL_ID;
-  else if (uid == KERNEL_ID)
-    uid = others;
-  if (uid < FIRST_SUBORDINATE || uid == KERNEL_ID) {
-    bucket = buckets.lookup(&uid);
-    if (!bucket) {
-      buckets.insert(&uid, &full); /* fails if another CPU was faster, or if there is no room */
-      bucket = buckets.lookup(&uid);
-    }
-  } else {
-    bucket = subuid_buckets.lookup(&uid);
-    if (!bucket) {
-      subuid_buckets.insert(&uid, &full);
-      bucket = subuid_buckets.lookup(&uid);
-    }
-  }
-  return bucket ? bucket : subuid_buckets.lookup(&others);
-}
-
 /*
  * Takes a token from the bucket, which holds those of one second; true, and counted, if there was none.
  *
@@ -42,7 +16,7 @@ static __always_inline bool is_suppressed(struct counters *counts, struct rule *
   if (!rule || !rule->limit)
     return false;
   u64 now = bpf_ktime_get_ns(), token = SECOND / rule->limit;
-  struct bucket *bucket = bucket_of(subject, now);
+  struct bucket *bucket = bucket_of(bucket_key(subject), now);
   if (!bucket) /* cannot be: user space makes the shared one */
     return false;
   u64 full_at = bucket->full_at;

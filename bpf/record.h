@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Putting together the parts of a record, and sending it. */
+/* Putting together the parts of a record. */
 
 /*
  * Where the next part of record->data goes. Each append_…() writes a part and returns its length.
@@ -18,6 +18,18 @@ struct cursor {
  * unbounded.
  */
 #define IN_ONE_REGISTER(value) asm volatile("" : "+r"(value))
+
+/*
+ * The same value, of which the verifier knows nothing: else it follows each case that led to it to the program's
+ * end. Shifts, as it applies what it learns of a mere copy to the original.
+ */
+static __always_inline u32 unknown(u32 value)
+{
+  u64 shifted = value;
+
+  asm volatile("%0 <<= 32\n%0 >>= 32" : "+r"(shifted));
+  return shifted;
+}
 
 static __always_inline char *place(struct cursor *cursor)
 {
@@ -67,20 +79,3 @@ static __always_inline u64 append_string(struct cursor *cursor, u32 size, const 
     __builtin_memcpy(place(cursor), &(value), sizeof(value)); \
     added(cursor, sizeof(value)); \
   })
-
-/*
- * Sends the record; false, and counted, if the ring has no room. `limit` is the size of its scratch memory,
- * which no record exceeds: it is there for verifiers that forget the bounds of a value that was on the
- * stack.
- */
-static __always_inline bool submit(struct counters *counts, struct cursor *cursor, u64 limit)
-{
-  u64 size = sizeof(struct record) + cursor->used;
-  IN_ONE_REGISTER(size);
-  if (size > limit)
-    size = limit;
-  if (!output.ringbuf_output(cursor->record, size, 0))
-    return true;
-  COUNT(counts, lost);
-  return false;
-}

@@ -6,6 +6,7 @@
 struct subject {
   u32 uid;        /* real, in the initial user namespace */
   u32 charged;    /* the UID whose limit applies, and whose action and message where `uid` has no rule */
+  u32 payer;      /* whose share of the ring the record takes: a key of the buckets */
   bool is_kernel; /* the kernel itself, as UID 0 */
 };
 
@@ -21,31 +22,52 @@ static __always_inline bool is_kernels(u32 uid, struct task_struct *task)
   return GET(parent, flags) & PF_KTHREAD && GET(parent, tgid);
 }
 
-/*
- * The UID that is charged for what another executes. Any user may have thousands of subordinate UIDs in a user
- * namespace: they count as the user who made the outermost namespace. If root made it, as for a container, each
- * UID counts by itself.
- */
-static __always_inline u32 charged(u32 uid, struct task_struct *task)
+/* Who made the outermost user namespace that a UID is in; NO_ID: it isn't a subordinate one, or is in none. */
+static __always_inline u32 maker_of(u32 uid, struct task_struct *task)
 {
-  u32 owner = 0;
+  u32 maker = NO_ID;
 
   if (uid < FIRST_SUBORDINATE)
-    return uid;
+    return maker;
   struct user_namespace *ns = GET(GET(task, cred), user_ns);
   for (int i = 0; i < MAX_NAMESPACES; i++) {
     struct user_namespace *parent = GET(ns, parent);
     if (!parent) /* the initial namespace */
       break;
-    owner = GET(ns, owner);
+    maker = GET(ns, owner);
     ns = parent;
   }
-  return owner ? owner : uid;
+  return maker;
+}
+
+/*
+ * The UID that is charged for what another executes. Any user may have thousands of subordinate UIDs in a user
+ * namespace: they count as the user who made the outermost namespace. If root made it, as for a container, each
+ * UID counts by itself.
+ */
+static __always_inline u32 charged_by(u32 uid, u32 maker)
+{
+  return maker && maker != NO_ID ? maker : uid;
+}
+
+static __always_inline u32 charged(u32 uid, struct task_struct *task)
+{
+  return charged_by(uid, maker_of(uid, task));
+}
+
+/* The bucket of who is charged. No user has the kernel's. */
+static __always_inline u32 bucket_key(struct subject *subject)
+{
+  if (subject->is_kernel)
+    return KERNEL_ID;
+  return subject->charged == KERNEL_ID ? NO_ID : subject->charged;
 }
 
 static __always_inline struct subject subject_of(struct task_struct *task)
 {
-  u32 uid = bpf_get_current_uid_gid();
-  struct subject subject = {.uid = uid, .charged = charged(uid, task), .is_kernel = is_kernels(uid, task)};
+  u32 uid = bpf_get_current_uid_gid(), maker = maker_of(uid, task);
+  struct subject subject = {.uid = uid, .charged = charged_by(uid, maker), .is_kernel = is_kernels(uid, task)};
+
+  subject.payer = unknown(maker ? bucket_key(&subject) : CONTAINERS_ID);
   return subject;
 }

@@ -45,6 +45,7 @@ READER = Helper("reads the configuration", "40 MB")
 
 _STALL_RATE = 2500  # execs per second and core: what the log's estimate of the ring assumes
 _RECORD = 512  # bytes of an ordinary one
+_ALONE = 0.55  # of the ring: the share of a user who has no other beside, see bpf/shares.h
 _STATUS_INTERVAL = 10.0  # s
 _RETRY = 1.0  # s
 
@@ -99,9 +100,9 @@ class Daemon:
             last_good.keep(state_file("configuration.json"), self._config)
         per_second = _STALL_RATE * (os.cpu_count() or 1) * _RECORD
         log.info(
-            "the ring of %d KiB holds %.1f s of %d execs a second on each of %d CPUs",
+            "the ring of %d KiB holds %.1f s of a user's execs, %d a second on each of %d CPUs",
             self.generations.ring_size >> 10,
-            self.generations.ring_size / per_second,
+            _ALONE * self.generations.ring_size / per_second,
             _STALL_RATE,
             os.cpu_count() or 1,
         )
@@ -129,7 +130,9 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._want_reload)
         self._outbox.on_stall = lambda: self._writable.wait(self._flush)
         self._bus = BusService(self._table, self.generations, self._in_effect)
-        self._losses = Losses(self.generations, self._outbox, self._bus.events_lost)
+        self._losses = Losses(
+            self.generations, self.generations.current.buckets, self._outbox, self._bus.events_lost
+        )
         self._storms = Storms(self.generations, self._outbox)
         self._drain = Drain(
             self.generations,

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / f".venv/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 CONFIG = "/etc/execwatchd/execwatchd.toml"
 # What whole directories are made of; editors and patches leave other things in them.
-KINDS = {".c", ".conf", ".h", ".py", ".service", ".timer", ".xml"}
+KINDS = {".c", ".conf", ".h", ".py", ".service", ".timer", ".xml", ".yml"}
 
 # The daemon's own, and what the distribution's interpreter has: -I leaves out PYTHONPATH, the user's packages
 # and the current directory.
@@ -77,6 +77,7 @@ def _sources(prefix: str, vendored: Collection[str]) -> Iterator[tuple[Path, str
     yield from _tree(units / "execwatchd.service.d", f"{share}/execwatchd/execwatchd.service.d")
     yield units / "journald@execwatchd.conf", f"{share}/execwatchd/journald@execwatchd.conf"
     yield from _tree(units / "fleet", f"{share}/execwatchd/fleet")
+    yield from _tree(ROOT / "contrib/sigma", f"{share}/execwatchd/sigma")
     yield ROOT / "contrib/execwatchd.toml", CONFIG
     bus = ROOT / "packaging/dbus"
     # Both bus implementations read /usr/share and /etc only; in /usr/share are the distribution's own.
@@ -96,6 +97,7 @@ def _documentation(share: str) -> Iterator[tuple[Path, str]]:
         yield ROOT / name, f"{share}/doc/execwatchd/{name}"
     for page in sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("docs/benchmarks/*.svg")]):
         yield page, f"{share}/doc/execwatchd/{page.relative_to(ROOT / 'docs')}"
+    yield ROOT / "contrib/sigma/README.md", f"{share}/doc/execwatchd/sigma.md"
     for source, target in (
         ("execwatchctl.bash", "bash-completion/completions/execwatchctl"),
         ("_execwatchctl", "zsh/site-functions/_execwatchctl"),
@@ -151,8 +153,9 @@ def _vendored(names: Collection[str], target: str) -> Iterator[tuple[Path, str]]
 
 def _content(source: Path, prefix: str) -> bytes:
     content = source.read_bytes()
-    if source.parent == ROOT / "docs/man":
-        content = content.replace(b"/usr/share/execwatchd", f"{prefix}/share/execwatchd".encode())
+    if source.parent in {ROOT / "docs/man", ROOT / "contrib/sigma"}:
+        for place in ("share/execwatchd", "share/doc/execwatchd"):
+            content = content.replace(f"/usr/{place}".encode(), f"{prefix}/{place}".encode())
     if source == ROOT / "README.md":  # what is installed is beside it, or not a page to link to
         content = re.sub(rb"\[([^\]]+)\]\((?:docs/man/[^)]+|C[A-Z]+\.md)\)", rb"\1", content)
         content = content.replace(b"](docs/", b"](")

@@ -22,7 +22,7 @@ _execwatchctl_value() { # of the option before; false if that takes none
     --user) _execwatchctl_users ;;
     -u | --unit) _execwatchctl_units --system ;;
     --user-unit) _execwatchctl_units --user ;;
-    -o | --output) _execwatchctl_words short json cat argv ;;
+    -o | --output) _execwatchctl_words short json ecs otel cat argv ;;
     --action) _execwatchctl_words record ignore ;;
     --by) _execwatchctl_words user unit command ;;
     -D | --directory) mapfile -t COMPREPLY < <(compgen -d -- "${COMP_WORDS[COMP_CWORD]}") ;;

@@ -49,7 +49,7 @@ complete -c execwatchctl -n "$seen log" -s U -l until -x -a 'today yesterday now
 complete -c execwatchctl -n "$seen log" -s b -l boot -d 'This boot, or one by id or offset'
 complete -c execwatchctl -n "$seen log" -s n -l lines -x -d 'The last N'
 complete -c execwatchctl -n "$seen log" -s f -l follow -d 'Go on with new ones'
-complete -c execwatchctl -n "$seen log" -s o -l output -x -a 'short json cat argv' -d 'How to print them'
+complete -c execwatchctl -n "$seen log" -s o -l output -x -a 'short json ecs otel cat argv' -d 'How to print them'
 complete -c execwatchctl -n "$seen log" -l json -d 'Print JSON'
 complete -c execwatchctl -n "$seen log" -l tree -d 'Print processes as a tree'
 complete -c execwatchctl -n "$seen log top" -s D -l directory -x -a '(__fish_complete_directories)' -d 'Journal files in DIR'

@@ -41,6 +41,7 @@ examples:
   execwatchctl log --slow 10s --since today
   execwatchctl log --tree --pid 4711      what process 4711 and its descendants executed
   execwatchctl log -o json | jq -r 'select(.uid == 0) | .argv[0]'
+  execwatchctl log -o ecs -f              for Elastic; -o otel for OpenTelemetry
   execwatchctl log -D /mnt/var/log/journal
 """
 _TOP_EXAMPLES = """\
@@ -218,7 +219,7 @@ def _range(add: _Add) -> None:
 
 
 def _form(add: _Add) -> None:
-    forms = "short", "json", "cat", "argv"
+    forms = "short", "json", "ecs", "otel", "cat", "argv"
     add("-o", "--output", choices=forms, default="short", help="how to print them (short)")
     add("--json", dest="output", action="store_const", const="json", help="the same as -o json")
     add("--tree", action="store_true", help="print processes as a tree")

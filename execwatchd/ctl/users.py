@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Users by name or number."""
 
+import grp
 import pwd
 
 from execwatchd.shared.errors import Failure
@@ -37,5 +38,13 @@ def name_of(uid: int) -> str:
     """The user's name, or an empty string where the UID has none."""
     try:
         return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return ""
+
+
+def group_name_of(gid: int) -> str:
+    """The group's name, or an empty string where the GID has none."""
+    try:
+        return grp.getgrgid(gid).gr_name
     except (KeyError, OverflowError):
         return ""

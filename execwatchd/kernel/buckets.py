@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The maps `buckets` and `subuid_buckets`, which execs the rate limits suppressed, by UID, and map `reports`,
-what the journal knows of that.
+"""The maps `buckets` and `subuid_buckets`, what limits suppressed and what the ring had no room for, by UID,
+and map `reports`, what the journal knows of that.
 
 A program may add to a bucket at any time, so user space never writes one, and keeps its reports in a map of
 their own. One user may have thousands of subordinate UIDs: their buckets are in a second map, and can't take
@@ -8,7 +8,7 @@ the room of other users' buckets.
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from execwatchd.kernel import layout
@@ -16,6 +16,7 @@ from execwatchd.kernel.libbpf import Map
 
 SHARED = layout.NO_ID  # instead of a UID: the bucket that all UIDs share for which there was no room
 KERNEL = layout.KERNEL_ID  # instead of a UID: the bucket of the kernel's own execs
+CONTAINERS = layout.CONTAINERS_ID  # instead of a UID: the share of all UIDs of containers
 _UID = struct.Struct("=I")
 
 
@@ -25,13 +26,17 @@ def is_subordinate(uid: int) -> bool:
 
 
 class Bucket(NamedTuple):
-    """struct bucket. Times are CLOCK_MONOTONIC, ns; `limit` is in execs a second."""
+    """struct bucket without the charges, which are the program's. Times are CLOCK_MONOTONIC, ns; `limit` is
+    in execs a second.
+    """
 
     full_at: int = 0
     suppressed: int = 0
     created: int = 0
     limit: int = 0
     unused: int = 0
+    lost: int = 0
+    contended: int = 0
 
 
 class Report(NamedTuple):
@@ -49,15 +54,38 @@ class Report(NamedTuple):
     limit: int = 0
     active: int = 0
     unused: int = 0
+    lost: int = 0
+    lost_next: int = 0
+    lost_from: int = 0
 
     def of(self, bucket: Bucket | None) -> "Report":
         """The report as it applies to this bucket: of a new bucket of the same UID, nothing was reported."""
         created = bucket.created if bucket else 0
-        return self if self.created == created else self._replace(created=created, reported=0)
+        if self.created == created:
+            return self
+        carried = min(self.lost, 0)
+        return self._replace(created=created, reported=0, lost=carried, lost_next=carried, lost_from=0)
 
     def pending(self, bucket: Bucket | None) -> int:
         """Execs that are still to be reported, without the draft's."""
         return (bucket.suppressed if bucket else 0) - self.reported + self.carried
+
+    def pending_losses(self, bucket: Bucket | None) -> int:
+        """Lost execs and ends that are still to be reported."""
+        return (bucket.lost if bucket else 0) - self.lost
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether it says something even if there is no bucket."""
+        return bool(self.carried or self.lost < 0 or self.active or self.draft_at)
+
+    def with_losses(self, lost: int) -> "Report":
+        """So many of its bucket's losses are reported."""
+        return self._replace(lost=lost, lost_next=lost, lost_from=0)
+
+    def after(self, reported: int) -> "Report":
+        """What holds in a new process, by `ledger_page.reported`."""
+        return self.with_losses(self.lost_next if 0 < self.lost_from <= reported else self.lost)
 
 
 class Readable(Protocol):
@@ -66,15 +94,19 @@ class Readable(Protocol):
     def buckets(self) -> dict[int, Bucket]:
         """As they are now, by UID."""
 
-    def reports(self) -> dict[int, Report]:
+    def reports(self) -> Mapping[int, Report]:
         """What was reported of them, by UID."""
 
 
 class FormerBuckets:
-    """The maps of a detached generation with these members. One that is missing is as good as empty."""
+    """The maps of a detached generation with these members. One that is missing is as good as empty.
 
-    def __init__(self, fds: Mapping[str, int]) -> None:
+    `reported`: losses, by its ledger.
+    """
+
+    def __init__(self, fds: Mapping[str, int], reported: int) -> None:
         self._fds = fds
+        self._reported = reported
 
     def buckets(self) -> dict[int, Bucket]:
         """As they were in the end, by UID."""
@@ -83,18 +115,22 @@ class FormerBuckets:
 
     def reports(self) -> dict[int, Report]:
         """What was reported of them, by UID."""
-        return {uid: Report(*layout.REPORT.unpack(value)) for uid, value in self._items("map.reports")}
+        return _reports(self._items("map.reports"), self._reported)
 
     def _items(self, name: str) -> list[tuple[int, bytes]]:
         return _items(Map(self._fds[name])) if name in self._fds else []
 
 
 class Buckets:
-    """The maps, by their descriptors; `capacity` is that of either map of buckets."""
+    """The maps of a generation with these members; `capacity` is that of either map of buckets.
 
-    def __init__(self, buckets: int, subuid_buckets: int, reports: int) -> None:
-        self._buckets, self._subuid_buckets = Map(buckets), Map(subuid_buckets)
-        self._reports = Map(reports)
+    `reported`: losses, by its ledger as this process found it.
+    """
+
+    def __init__(self, fds: Mapping[str, int], reported: int) -> None:
+        self._buckets, self._subuid_buckets = Map(fds["map.buckets"]), Map(fds["map.subuid_buckets"])
+        self._map = Map(fds["map.reports"])
+        self._reports = _reports(_items(self._map), reported)
         self.capacity = self._buckets.info.max_entries
 
     def initialise(self) -> None:
@@ -106,17 +142,19 @@ class Buckets:
         items = (*_items(self._buckets), *_items(self._subuid_buckets))
         return {uid: Bucket(*layout.BUCKET.unpack(value)) for uid, value in items}
 
-    def reports(self) -> dict[int, Report]:
-        """What was reported of them, by UID."""
-        return {uid: Report(*layout.REPORT.unpack(value)) for uid, value in _items(self._reports)}
+    def reports(self) -> Mapping[int, Report]:
+        """What was reported of them, by UID; it follows what `report` writes down."""
+        return self._reports
 
     def report(self, uid: int, report: Report) -> None:
         """Write down what was reported."""
-        self._reports.set(_UID.pack(uid), layout.REPORT.pack(*report))
+        self._map.set(_UID.pack(uid), layout.REPORT.pack(*report))
+        self._reports[uid] = report
 
     def forget(self, uid: int) -> None:
         """Remove the report of a bucket that is gone."""
-        self._reports.delete(_UID.pack(uid))
+        self._map.delete(_UID.pack(uid))
+        del self._reports[uid]
 
     def remove(self, uid: int) -> Bucket:
         """Remove a bucket, and return what it was in that moment; a new one is full."""
@@ -137,11 +175,19 @@ class Buckets:
                 report = reports.get(uid, Report()).of(bucket)
                 base = carried.get(uid) or report
                 limit = bucket.limit if bucket and bucket.limit else base.limit
-                pending = report.pending(bucket) + (base.carried if uid in carried else 0)
-                carried[uid] = base._replace(created=0, reported=0, carried=pending, limit=limit)
+                pending, losses = report.pending(bucket), report.pending_losses(bucket)
+                if uid in carried:
+                    pending, losses = pending + base.carried, losses - base.lost
+                base = base._replace(created=0, reported=0, carried=pending, limit=limit)
+                carried[uid] = base.with_losses(-losses)
         for uid, report in carried.items():
-            if report.carried or report.active or report.draft_at:
+            if report.is_of_use:
                 self.report(uid, report)
+
+
+def _reports(items: Iterable[tuple[int, bytes]], reported: int) -> dict[int, Report]:
+    """As they hold in a new process."""
+    return {uid: Report(*layout.REPORT.unpack(value)).after(reported) for uid, value in items}
 
 
 def _items(bpf_map: Map) -> list[tuple[int, bytes]]:

@@ -67,12 +67,12 @@ class Generation(Descriptors):
     @cached_property
     def buckets(self) -> Buckets:
         """The buckets of its rate limits; only a complete generation is sure to have them."""
-        return Buckets(*(self.fds[f"map.{name}"] for name in ("buckets", "subuid_buckets", "reports")))
+        return Buckets(self.fds, self.books.reported)
 
     @property
     def former_buckets(self) -> FormerBuckets:
         """The same, to be read only, where some may be missing."""
-        return FormerBuckets(self.fds)
+        return FormerBuckets(self.fds, self.books.reported)
 
     @property
     def books(self) -> Page:

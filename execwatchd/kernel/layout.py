@@ -12,6 +12,8 @@ MAX_USERS = 10240
 MAX_BUCKETS = 4096
 FIRST_SUBORDINATE = 65536
 KERNEL_ID = 2**32 - 2
+CONTAINERS_ID = 2**32 - 3
+EPOCHS = 16
 MAX_CALLERS = 8192
 MAX_RUNNING = 32768
 SCHEMA_SIZE = 1016
@@ -25,12 +27,13 @@ PATH_AREA = 4096
 RULE = struct.Struct(f"={MESSAGE_SIZE}sII")  # struct rule: message, action, limit
 ANCESTOR = struct.Struct(f"=I{COMM_SIZE}s")  # struct ancestor: pid, comm
 COUNTERS = struct.Struct("=6Q")  # struct counters: seen, ignored, lost, suppressed, unended, retried
-BUCKET = struct.Struct("=3QII")  # struct bucket: full_at, suppressed, created, limit, unused
-REPORT = struct.Struct("=6Q4I")  # struct report
+# struct bucket without `charges`: full_at, suppressed, created, limit, unused, lost, contended
+BUCKET = struct.Struct(f"=3QII2Q{8 * EPOCHS}x")
+REPORT = struct.Struct("=6Q4I2qQ")  # struct report
 EXEC_ID = struct.Struct("=2Q")  # struct exec_id: start, execs
 NO_EXEC = bytes(EXEC_ID.size)
 END = struct.Struct("=2QiI")  # struct end: exec_time, peak, status, unused
-RUNNING = struct.Struct("=4QII")  # struct running: start, execs, exec_time, maxrss, uid, unused
+RUNNING = struct.Struct("=4QII")  # struct running: start, execs, exec_time, maxrss, uid, payer
 
 
 class Flag(IntFlag):

@@ -73,13 +73,15 @@ def _compile(
     output = tempfile.TemporaryFile()  # noqa: SIM115  ends with the process
     for stream in (1, 2):
         os.dup2(output.fileno(), stream)
-    bpf = _module(text, options.flags(), output)
+    output_fd = os.dup(output.fileno())  # a number that stays free for map `output`, which is not made yet
+    bpf = _module(text, [*options.flags(), f"-DOUTPUT_FD={output_fd}"], output)
     maps = [*MAPS, *(EXIT_MAPS if options.exits else ())]
     names = [f"map.{name}" for name in maps]
     fds = [_map(bpf, name) for name in maps]
     # BCC can't load a program onto an existing map. But programs name maps by descriptor: replace it.
     for name, fd in shared.items():
         os.dup2(fd, _map(bpf, name), inheritable=False)
+    os.dup2(_map(bpf, "output"), output_fd)
     raw, failing = programs(options)
     kinds = [(name, bpf.RAW_TRACEPOINT) for name in raw] + [(name, bpf.TRACEPOINT) for name in failing]
     for name, kind in kinds:

@@ -41,6 +41,6 @@ def plain(options: Options) -> Options:
 
 
 def default_ring_size() -> int:
-    """1 MiB for each CPU, at least 4 and at most 128 MiB, as a power of two."""
-    wanted = min(max(libbpf.possible_cpus(), 4), 128)
+    """1 MiB for each CPU, at least 8 and at most 128 MiB, as a power of two."""
+    wanted = min(max(libbpf.possible_cpus(), 8), 128)
     return MIB << (wanted - 1).bit_length()

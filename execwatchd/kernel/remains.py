@@ -54,7 +54,7 @@ class Remains(Descriptors):
     @property
     def former_buckets(self) -> FormerBuckets:
         """The buckets of its rate limits, as far as they are there."""
-        return FormerBuckets(self.fds)
+        return FormerBuckets(self.fds, self.books.reported)
 
     def open_ring(self, _callback: libbpf.SampleCallback) -> NoRing:
         """A reader of nothing."""

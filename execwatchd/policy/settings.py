@@ -100,7 +100,7 @@ class Settings:
     """The configuration files' layer of the settings, merged; sizes are in bytes.
 
     `rules` has every default. `argv_bytes` is how much of a command line is recorded. `ring_size` None means
-    1 MiB for each possible CPU, at least 4 and at most 128 MiB, rounded up to a power of two. `redact` has
+    1 MiB for each possible CPU, at least 8 and at most 128 MiB, rounded up to a power of two. `redact` has
     redactor.DEFAULT for true, nothing for false. `metrics_file` is empty for none.
     """
 

@@ -32,8 +32,8 @@ class Buckets(Protocol):
     def buckets(self) -> dict[int, Bucket]:
         """As they are now."""
 
-    def reports(self) -> dict[int, Report]:
-        """What was reported of them."""
+    def reports(self) -> Mapping[int, Report]:
+        """What was reported of them; it follows what `report` writes down."""
 
     def report(self, uid: int, report: Report) -> None:
         """Write down what was reported."""
@@ -74,7 +74,6 @@ class Storms:
     def __init__(self, programs: Programs, outbox: Outbox) -> None:
         self._programs = programs
         self._outbox = outbox
-        self._reports: dict[int, Report] | None = None
         self._suppressed = -1
         self._looked = -_LOOK
         self._reported_at = time.monotonic()
@@ -108,7 +107,7 @@ class Storms:
     def _pass(self, *, starts_only: bool = False, last: bool = False) -> bool:
         """False: the journal takes no entries now."""
         buckets, reports = self._programs.current.buckets.buckets(), self._all_reports()
-        for uid in sorted(buckets.keys() | reports):
+        for uid in sorted(buckets.keys() | reports.keys()):
             bucket = buckets.get(uid)
             report = reports.get(uid, Report()).of(bucket)
             if report.draft_at:  # written before a kill, or refused by the journal
@@ -156,12 +155,9 @@ class Storms:
 
     def _note(self, uid: int, report: Report) -> None:
         self._programs.current.buckets.report(uid, report)
-        self._all_reports()[uid] = report
 
-    def _all_reports(self) -> dict[int, Report]:
-        if self._reports is None:
-            self._reports = self._programs.current.buckets.reports()
-        return self._reports
+    def _all_reports(self) -> Mapping[int, Report]:
+        return self._programs.current.buckets.reports()
 
     def _make_room(self) -> None:
         """Remove the buckets of users at rest, and the reports of buckets that are gone.
@@ -183,23 +179,27 @@ class Storms:
 
     def _is_at_rest(self, uid: int, bucket: Bucket, before: int) -> bool:
         report = self._all_reports().get(uid, Report()).of(bucket)
-        quiet = uid != SHARED and bucket.full_at < before
-        return quiet and not (report.active or report.draft_at or report.pending(bucket))
+        quiet = uid != SHARED and max(bucket.full_at, bucket.contended) < before
+        return quiet and not (report.active or report.draft_at or _is_pending(report, bucket))
 
     def _let_go(self, uid: int) -> None:
-        """Remove the bucket; what it suppressed since the last look is carried over in the report."""
+        """Remove the bucket; what it suppressed or lost since the last look is carried over in the report."""
         bucket = self._programs.current.buckets.remove(uid)
         report = self._all_reports().get(uid, Report()).of(bucket)
-        if pending := report.pending(bucket):
-            self._note(uid, report._replace(created=0, reported=0, carried=pending, limit=bucket.limit))
+        if _is_pending(report, bucket):
+            pending, losses = report.pending(bucket), report.pending_losses(bucket)
+            report = report._replace(created=0, reported=0, carried=pending, limit=bucket.limit)
+            self._note(uid, report.with_losses(-losses))
 
     def _forget_others(self, buckets: Mapping[int, Bucket]) -> None:
         reports = self._all_reports()
-        for uid in [uid for uid, report in reports.items() if uid not in buckets and not report.active]:
-            if not (reports[uid].draft_at or reports[uid].carried):
-                self._programs.current.buckets.forget(uid)
-                del reports[uid]
-                self._entries.pop(uid, None)
+        for uid in [uid for uid, report in reports.items() if uid not in buckets and not report.is_of_use]:
+            self._programs.current.buckets.forget(uid)
+            self._entries.pop(uid, None)
+
+
+def _is_pending(report: Report, bucket: Bucket) -> bool:
+    return bool(report.pending(bucket) or report.pending_losses(bucket))
 
 
 def _entry(uid: int, report: Report) -> bytes:

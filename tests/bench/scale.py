@@ -19,7 +19,7 @@ from tests.system.storm import counters
 RATES = 10_000, 25_000, 50_000, 75_000  # execs a second
 SECONDS = 10
 MIB = 1 << 20
-RINGS = 4, 128  # MiB: the default of up to 4 CPUs, and that of 128
+RINGS = 8, 128  # MiB: the default of up to 8 CPUs, and that of 128
 # a host of 128 CPUs: execs a second at the peak, seconds that it lasts, and execs a second in between
 BURSTS = (
     ("50,000 a second, for ever", 50_000, 60.0, 50_000),

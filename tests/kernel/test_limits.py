@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from execwatchd.kernel import layout
-from execwatchd.kernel.buckets import SHARED, Bucket, Report
+from execwatchd.kernel.buckets import SHARED, Bucket, Buckets, FormerBuckets, Report
 from execwatchd.kernel.c_source import directory
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.ledger import Page
@@ -249,16 +249,36 @@ def test_what_was_not_told_is_carried_to_a_successor() -> None:
         first, second, third = (one.buckets for one in made)
         kernels = [Map(one.fds["map.buckets"]) for one in made]
         key = UID.to_bytes(4, sys.byteorder)
-        kernels[0].set(key, layout.BUCKET.pack(*Bucket(suppressed=100, created=5, limit=7)))
+        kernels[0].set(key, layout.BUCKET.pack(*Bucket(suppressed=100, created=5, limit=7, lost=20)))
         assert first.reports() == {}
         report = Report(created=5, reported=60, storm_total=50, draft=10, draft_at=99, draft_kind=2, active=1)
-        first.report(UID, report)
+        first.report(UID, report.with_losses(12))
         second.carry([(first, True)])
-        assert second.reports() == {UID: report._replace(created=0, reported=0, carried=40, limit=7)}
-        kernels[1].set(key, layout.BUCKET.pack(*Bucket(suppressed=3, created=8, limit=9)))
+        carried = report._replace(created=0, reported=0, carried=40, limit=7).with_losses(-8)
+        assert second.reports() == {UID: carried}
+        kernels[1].set(key, layout.BUCKET.pack(*Bucket(suppressed=3, created=8, limit=9, lost=2)))
         for _ in range(2):
             third.carry([(first, True), (second, False)])
-            assert third.reports() == {UID: report._replace(created=0, reported=0, carried=43, limit=9)}
+            assert third.reports() == {UID: carried._replace(carried=43, limit=9).with_losses(-10)}
     finally:
         for one in made:
             one.discard(NoStore())
+
+
+@pytest.mark.parametrize(("reported", "losses"), [(99, -15), (100, -5)])
+def test_a_report_of_losses_holds_from_the_ledgers_total_on(reported: int, losses: int) -> None:
+    """Whether the entry was sent: a kill came before the ledger had it, or after."""
+    made = Generation.load(1, directory(), DEFAULT, Page(settled=1))
+    try:
+        key = UID.to_bytes(4, sys.byteorder)
+        kernel = Map(made.fds["map.buckets"])
+        kernel.set(key, layout.BUCKET.pack(*Bucket(created=5, lost=20)))
+        made.buckets.report(UID, Report(created=5, lost=5, lost_next=15, lost_from=100))
+        former = FormerBuckets(made.fds, reported)
+        bucket = former.buckets()[UID]
+        assert former.reports()[UID].pending_losses(bucket) == -losses
+        assert Buckets(made.fds, reported).reports() == former.reports()
+        made.buckets.carry([(former, True)])
+        assert made.buckets.reports()[UID] == Report().with_losses(losses)
+    finally:
+        made.discard(NoStore())

@@ -99,7 +99,8 @@ class Successor:
         self.journal = FakeJournal()
         self._seen = before.seen
         self.look()
-        self.losses = Losses(self.generations, Outbox(self.journal), lambda _count: None)
+        buckets = self.generations.current.buckets
+        self.losses = Losses(self.generations, buckets, Outbox(self.journal), lambda _count: None)
 
     def look(self) -> Counters:
         counters = self.generations.counters()

@@ -30,7 +30,8 @@ TOOL: dict[str, set[str]] = {
     "daemon": set(),
     "journal": set(),
     "view": {"journal"},
-    "commands": {"daemon", "journal", "view"},
+    "export": {"journal"},
+    "commands": {"daemon", "journal", "view", "export"},
 }
 
 

@@ -187,7 +187,7 @@ def test_journal_fields() -> None:
     assert documented == {*NUMBERS, *TEXTS, *ARGUMENTS}
 
 
-SUMS = {"LOST", "LIMIT", "SUPPRESSED", "SUPPRESSED_TOTAL"}  # of entries that stand for many executions
+SUMS = {"LOST", "LOST_UIDS", "LIMIT", "SUPPRESSED", "SUPPRESSED_TOTAL"}  # where an entry stands for many
 
 
 def test_journal_fields_that_the_daemon_writes_are_documented() -> None:

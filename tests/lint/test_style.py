@@ -55,8 +55,9 @@ def test_mypy() -> None:
     run(sys.executable, "-m", "mypy")
 
 
-def test_mypy_of_the_packaging() -> None:
-    run(sys.executable, "-m", "mypy", *sorted((REPOSITORY / "packaging").glob("*.py")))
+def test_mypy_of_the_programs_beside_the_package() -> None:
+    for directory in ("packaging", "contrib/sigma"):
+        run(sys.executable, "-m", "mypy", *sorted((REPOSITORY / directory).glob("*.py")))
 
 
 def test_shellcheck() -> None:

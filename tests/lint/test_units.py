@@ -102,7 +102,7 @@ def test_the_shipped_configuration_changes_nothing() -> None:
 
 def test_the_shipped_configuration_shows_each_default() -> None:
     shown = tomllib.loads(re.sub(r"^#(?=[a-z0-9_]+ = )", "", CONFIG, flags=re.MULTILINE))
-    assert validate.settings(shown) == Settings().in_file() | {"ring_size": 4 << 20} | EXAMPLES
+    assert validate.settings(shown) == Settings().in_file() | {"ring_size": 8 << 20} | EXAMPLES
 
 
 @pytest.mark.parametrize("pattern", ["packaging/dbus/*", "execwatchd/bus/*.xml"])

@@ -109,6 +109,16 @@ def test_a_failed_exec_is_an_entry_with_the_drop_in(sections: Sections) -> None:
     assert [(entry["EXECWATCH_COMM"], entry["EXECWATCH_ERRNO"]) for entry in failed] == [("sh", "ENOENT")]
 
 
+def test_a_flood_leaves_room_for_others(sections: Sections) -> None:
+    """While journald was stopped."""
+    flooders, others = [int(line) for line in sections["flood"].split("\n") if line.isdigit()]
+    losses = entries(sections["flood"])
+    assert others == 15
+    assert 0 < flooders < 70
+    assert losses
+    assert all(loss["EXECWATCH_LOST_UIDS"] == f"3={loss['EXECWATCH_LOST']}" for loss in losses)
+
+
 def test_a_stop_leaves_no_program(sections: Sections) -> None:
     assert loaded(sections["left"]) == 0
 

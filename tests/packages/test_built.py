@@ -36,11 +36,15 @@ PROMISED = """
 /usr/share/dbus-1/interfaces/org.execwatch1.xml
 /usr/share/dbus-1/system.d/org.execwatch1.conf
 /usr/share/doc/execwatchd/README.md
+/usr/share/doc/execwatchd/fields.md
 /usr/share/execwatchd/execwatchd.service.d/failures.conf
 /usr/share/execwatchd/execwatchd.service.d/namespace.conf
 /usr/share/execwatchd/execwatchd.service.d/unit-view.conf
 /usr/share/execwatchd/fleet/stunnel.conf
 /usr/share/execwatchd/journald@execwatchd.conf
+/usr/share/execwatchd/sigma/execwatchd.yml
+/usr/share/execwatchd/sigma/load.py
+/usr/share/execwatchd/sigma/matches.yml
 /usr/share/fish/vendor_completions.d/execwatchctl.fish
 /usr/share/man/man1/execwatchctl.1.gz
 /usr/share/man/man5/execwatchd.toml.5.gz

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.conftest import built
+from tests.kernel.watch import Runner
 from tests.system import storm as storms
 from tests.system.harness import BOX, REPOSITORY, STATES, Boot, Box, in_layer
 from tests.system.storm import Storm
@@ -49,6 +51,24 @@ def storm(layers: Path) -> Storm:
     directory.mkdir()
     layers.chmod(0o755)
     return storms.build(directory)
+
+
+@pytest.fixture(scope="session")
+def public(layers: Path) -> Path:
+    """Where any user may execute what is in it: the programs `ways` and `target`."""
+    layers.chmod(0o755)
+    directory = layers / "public"
+    directory.mkdir(mode=0o755)
+    for name in ("ways", "target"):
+        built(f"{name}.c", directory / name)
+    return directory
+
+
+@pytest.fixture
+def runner(public: Path) -> Iterator[Runner]:
+    made = Runner(public / "ways")
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -127,6 +127,29 @@ def test_filters_and_order(daemon: Box) -> None:
     assert len(expected) >= 14
 
 
+def test_an_exec_by_the_names_of_others(daemon: Box) -> None:
+    daemon.shell("setpriv --reuid 5604 --clear-groups true 'a b' $'\\xff'")
+    (exec_,) = objects(logged(daemon, 1, "--user", "5604", "--comm", "true", "-o", "json"))
+    (ecs,) = objects(log(daemon, "--user", "5604", "--comm", "true", "-o", "ecs"))
+    (otel,) = objects(log(daemon, "--user", "5604", "--comm", "true", "-o", "otel"))
+    arguments = ["true", "a b", r"\xff"]
+    assert ecs["process"]["args"] == otel["Attributes"]["process.command_args"] == arguments
+    assert ecs["process"]["command_line"] == r"true a b \xff"
+    assert "process.args" in ecs["execwatchd"]["escaped"]
+    assert ecs["process"]["pid"] == otel["Attributes"]["process.pid"] == exec_["pid"]
+    assert ecs["process"]["real_user"]["id"] == "5604"
+    assert ecs["execwatchd"]["mntns"] == otel["Attributes"]["execwatchd.mntns"] == exec_["mntns"]
+    assert (
+        ecs["host"]["id"]
+        == otel["Resource"]["host.id"]
+        == daemon.run("cat", "/etc/machine-id").stdout.strip()
+    )
+    boot = daemon.run("cat", "/proc/sys/kernel/random/boot_id").stdout.strip()
+    assert ecs["host"]["boot"]["id"] == boot
+    assert ecs["event"]["created"] >= ecs["@timestamp"]
+    assert int(otel["ObservedTimestamp"]) >= int(otel["Timestamp"])
+
+
 def test_boots(daemon: Box) -> None:
     daemon.run("true", uid=5603)
     assert len(logged(daemon, 1, "--user", "5603", "-b", "0")) == 1

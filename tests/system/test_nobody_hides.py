@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from execwatchd.shared.message_ids import MessageId
-from tests.kernel.conftest import built
 from tests.kernel.watch import Runner
 from tests.system.harness import Boot, Box, Entry, wait_until
 from tests.system.storm import UID, at_rest
@@ -36,24 +35,6 @@ T
 
 
 @pytest.fixture(scope="module")
-def directory(layers: Path) -> Path:
-    """Where any user may execute what is in it."""
-    layers.chmod(0o755)
-    made = layers / "hiding"
-    made.mkdir(mode=0o755)
-    built("target.c", made / "target")
-    built("ways.c", made / "ways")
-    return made
-
-
-@pytest.fixture
-def runner(directory: Path) -> Iterator[Runner]:
-    made = Runner(directory / "ways")
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def watching(boot: Boot) -> Box:
     box = boot(ONLY_SOME)
     box.systemctl("start", "execwatchd")
@@ -71,16 +52,16 @@ def execs(box: Box, file: Path) -> list[Entry]:
     return box.journal("-u", "execwatchd", f"EXECWATCH_FILENAME={file}", f"MESSAGE_ID={MessageId.EXEC.value}")
 
 
-def test_a_watched_user_as_subordinate_uids(watching: Box, runner: Runner, directory: Path) -> None:
-    file = directory / "target"
+def test_a_watched_user_as_subordinate_uids(watching: Box, runner: Runner, public: Path) -> None:
+    file = public / "target"
     run(runner, "subordinate", file, UID, FIRST, COUNT, 2)
     found = execs(watching, file)
     assert sorted(int(entry["EXECWATCH_UID"]) for entry in found) == list(range(FIRST, FIRST + COUNT))
     assert {entry["EXECWATCH_MESSAGE"] for entry in found} == {"watched"}
 
 
-def test_an_ignored_user_with_anothers_privilege(watching: Box, runner: Runner, directory: Path) -> None:
-    file = Path(shutil.copy(directory / "target", directory / "privileged"))
+def test_an_ignored_user_with_anothers_privilege(watching: Box, runner: Runner, public: Path) -> None:
+    file = Path(shutil.copy(public / "target", public / "privileged"))
     run(runner, "many", file, IGNORED, COUNT)
     assert execs(watching, file) == []
     run(runner, "many", file, IGNORED, COUNT, PRIVILEGED)
@@ -91,11 +72,11 @@ def test_an_ignored_user_with_anothers_privilege(watching: Box, runner: Runner, 
 
 
 @pytest.fixture
-def handler(directory: Path) -> Iterator[Path]:
+def handler(public: Path) -> Iterator[Path]:
     """The core dumps of UID's processes go to it."""
     setting = Path("/proc/sys/kernel/core_pattern")
     before = setting.read_text()
-    file = Path(shutil.copy(directory / "target", directory / "handler"))
+    file = Path(shutil.copy(public / "target", public / "handler"))
     setting.write_text(f"|{file} %u")
     yield file
     setting.write_text(before)

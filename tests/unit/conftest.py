@@ -11,6 +11,8 @@ from functools import partial
 
 import pytest
 
+from execwatchd.ctl.export.fields import FIELDS
+from execwatchd.ctl.journal import events
 from tests.running import nothing_is_left_running
 
 __all__ = ["nothing_is_left_running"]
@@ -54,3 +56,9 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> FullDisk:
             yield
 
     return full
+
+
+@pytest.fixture
+def every_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries may have each field of the table of names, also those that no daemon writes yet."""
+    monkeypatch.setattr(events, "TEXTS", tuple(FIELDS.keys() - {*events.NUMBERS, *events.ARGUMENTS}))

@@ -58,7 +58,7 @@ def test_bash_offers_values() -> None:
     assert set(bash("action", "root", "")) == {"record", "ignore", "default"}
     assert set(bash("limit", "root", "")) == {"off", "default"}
     assert set(bash("default", "--action", "")) == {"record", "ignore"}
-    assert set(bash("log", "-o", "")) == {"short", "json", "cat", "argv"}
+    assert set(bash("log", "-o", "")) == {"short", "json", "ecs", "otel", "cat", "argv"}
     assert bash("log", "--since", "to") == ["today"]
     assert bash("log", "-D", "/etc/ssl/cer") == ["/etc/ssl/certs"]
     assert bash("set", "root", "") == bash("log", "-n", "") == bash("nonsense", "") == []

@@ -72,7 +72,7 @@ def test_forty_columns_are_enough_for_time_pid_comm_and_a_command() -> None:
 FIELDS = st.binary(max_size=30).filter(lambda raw: b"\0" not in raw)
 
 
-@settings(max_examples=40, deadline=None)  # of four runs each
+@settings(max_examples=40, deadline=None)  # of six runs each
 @given(comm=FIELDS, argument=FIELDS, message=FIELDS, cells=st.sampled_from([None, 40, 80, 200]))
 def test_no_field_breaks_the_line_or_the_columns(
     comm: bytes, argument: bytes, message: bytes, cells: int | None
@@ -85,7 +85,7 @@ def test_no_field_breaks_the_line_or_the_columns(
         "CMDLINE": line,
         "text": message,
     }
-    for output in ("short", "cat", "argv", "json"):
+    for output in ("short", "cat", "argv", "json", "ecs", "otel"):
         one = rig(exec_entry(7, b"x", argument, **fields))
         assert one.run("log", "-o", output, width=cells) == 0
         assert one.out.endswith("\n")
@@ -357,6 +357,7 @@ def test_sources() -> None:
     [
         (("--tree", "-f"), "--tree shows what was, --follow what will be (choose one)"),
         (("--tree", "-o", "cat"), "--tree has no output cat (short or json)"),
+        (("--tree", "-o", "ecs"), "--tree has no output ecs (short or json)"),
         (("-D", "/x", "--namespace", "y"), "--directory and --namespace exclude each other"),
     ],
 )

@@ -130,14 +130,21 @@ def test_the_counters(header: Header) -> None:
 @pytest.mark.parametrize(
     ("name", "codes", "members"),
     [
-        ("bucket", ["Q"] * 3 + ["I"] * 2, buckets.Bucket._fields),
-        ("report", ["Q"] * 6 + ["I"] * 4, buckets.Report._fields),
+        ("bucket", ["Q"] * 3 + ["I"] * 2 + ["Q"] * 2, buckets.Bucket._fields),
+        ("report", ["Q"] * 6 + ["I"] * 4 + ["q"] * 2 + ["Q"], buckets.Report._fields),
     ],
 )
 def test_the_buckets(header: Header, name: str, codes: list[str], members: tuple[str, ...]) -> None:
     size = {"bucket": layout.BUCKET, "report": layout.REPORT}[name].size
     found = header.numbers(f"sizeof(struct {name})", *offsets(name, list(members)))
     assert found == [size, *places(codes)]
+
+
+def test_the_charges_are_the_end_of_a_bucket(header: Header) -> None:
+    size = layout.BUCKET.size
+    members = struct.calcsize("=3QII2Q")
+    assert header.numbers("offsetof(struct bucket, charges)", "sizeof(struct charge)") == [members, 8]
+    assert size == members + 8 * layout.EPOCHS
 
 
 @pytest.mark.parametrize(
@@ -149,7 +156,7 @@ def test_the_buckets(header: Header, name: str, codes: list[str], members: tuple
             "running",
             layout.RUNNING,
             ["Q"] * 4 + ["I"] * 2,
-            ["id.start", "id.execs", "exec_time", "maxrss", "uid", "unused"],
+            ["id.start", "id.execs", "exec_time", "maxrss", "uid", "payer"],
         ),
     ],
 )

@@ -1,22 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+import itertools
+from collections import Counter
+
 import pytest
 
+from execwatchd.kernel.buckets import CONTAINERS, KERNEL, SHARED, Report
 from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream.losses import Losses
 from execwatchd.stream.outbox import Outbox
+from tests.fakes.buckets import FakeBuckets
 from tests.fakes.kernel import FakeJournal, FakeSource, FakeSources, KilledError
 from tests.fakes.native import fields
+
+FULL = "the ring of 4096 KiB was full, or a user's share of it; raise ring_size"
 
 
 class Rig:
     """Losses of a fake ring, told to a fake journal and as signals."""
 
-    def __init__(self, room: int = 99, source: FakeSource | None = None) -> None:
+    def __init__(
+        self, room: int = 99, source: FakeSource | None = None, buckets: FakeBuckets | None = None
+    ) -> None:
         self.source = source or FakeSource()
         self.sources = FakeSources(self.source)
+        self.buckets = buckets or FakeBuckets()
         self.journal = FakeJournal(room)
         self.signals: list[int] = []
-        self.losses = Losses(self.sources, Outbox(self.journal), self.signals.append)
+        self.losses = Losses(self.sources, self.buckets, Outbox(self.journal), self.signals.append)
+
+    def lose(self, *uids: int) -> None:
+        """An exec of each of these users."""
+        self.source.lose(len(uids))
+        for uid in uids:
+            self.buckets.lose(uid)
+
+    def by_user(self) -> list[str]:
+        """Who lost what, by entry."""
+        entries = map(fields, self.journal.entries)
+        return [entry.get("EXECWATCH_LOST_UIDS", b"").decode() for entry in entries]
 
     def told(self) -> list[int]:
         """The counts in the journal."""
@@ -53,13 +74,12 @@ def test_what_is_told() -> None:
 @pytest.mark.parametrize(
     ("lost", "unended", "text"),
     [
-        (7, 0, "7 execs or ends were not recorded: the ring of 4096 KiB was full; raise ring_size"),
+        (7, 0, f"7 execs or ends were not recorded: {FULL}"),
         (7, 7, "7 execs or ends were not recorded: 7 processes ended unseen, or were too many to watch"),
         (
             7,
             2,
-            "7 execs or ends were not recorded: the ring of 4096 KiB was full; raise ring_size;"
-            " 2 processes ended unseen, or were too many to watch",
+            f"7 execs or ends were not recorded: {FULL}; 2 processes ended unseen, or were too many to watch",
         ),
     ],
 )
@@ -73,7 +93,7 @@ def test_what_is_told_where_ends_are_recorded(lost: int, unended: int, text: str
     rig.losses.report()
     first, second = (fields(datagram)["MESSAGE"].decode() for datagram in rig.journal.entries)
     assert first == text
-    assert second == "1 exec or end was not recorded: the ring of 4096 KiB was full; raise ring_size"
+    assert second == f"1 exec or end was not recorded: {FULL}"
 
 
 def test_a_single_loss_of_each_kind() -> None:
@@ -106,8 +126,7 @@ def test_what_no_larger_ring_would_have_kept() -> None:
             5,
             2,
             7,
-            "7 execs were not recorded: the ring of 4096 KiB was full; raise ring_size;"
-            " 2 came while the program was interrupted on their CPU",
+            f"7 execs were not recorded: {FULL}; 2 came while the program was interrupted on their CPU",
         ),
     ):
         rig.sources.missed_count = missed
@@ -122,7 +141,7 @@ def test_what_came_back_unreadable_has_a_cause_of_its_own() -> None:
     rig = Rig()
     for unread, lost, told in (
         (3, 3, "3 execs were not recorded: 3 came back unreadable from the file descriptor store"),
-        (3, 2, "2 execs were not recorded: the ring of 4096 KiB was full; raise ring_size"),
+        (3, 2, f"2 execs were not recorded: {FULL}"),
     ):
         rig.sources.unread_count = unread
         rig.source.lose(lost)
@@ -195,7 +214,7 @@ def test_what_was_lost_before_this_start_has_no_cause_that_is_known_now() -> Non
     rig.losses.report()
     assert [fields(datagram)["MESSAGE"].decode() for datagram in rig.journal.entries] == [
         "3 execs were not recorded: 3 before this start, of a cause that was not noted",
-        "2 execs were not recorded: the ring of 4096 KiB was full; raise ring_size",
+        f"2 execs were not recorded: {FULL}",
     ]
 
 
@@ -207,6 +226,118 @@ def test_what_was_lost_before_and_after_the_start_is_one_entry() -> None:
     rig.losses.report()
     (entry,) = map(fields, rig.journal.entries)
     assert entry["MESSAGE"].decode() == (
-        "7 execs were not recorded: the ring of 4096 KiB was full; raise ring_size;"
-        " 3 before this start, of a cause that was not noted"
+        f"7 execs were not recorded: {FULL}; 3 before this start, of a cause that was not noted"
     )
+
+
+def test_who_lost_what() -> None:
+    rig = Rig()
+    rig.lose(*[1000] * 3, *[KERNEL] * 2, 0, CONTAINERS)
+    rig.losses.report()
+    rig.lose(0, SHARED)
+    rig.losses.report()
+    first, second = (fields(datagram)["MESSAGE"].decode() for datagram in rig.journal.entries)
+    assert first == (
+        f"7 execs were not recorded: {FULL};"
+        " by UID 1000: 3, the kernel's own helpers: 2, UID 0: 1, users in containers: 1"
+    )
+    assert second.endswith("; by UID 0: 1, users beyond the number that has room: 1")
+    assert rig.by_user() == ["1000=3 kernel=2 0=1 containers=1", "0=1 unnamed=1"]
+
+
+def test_eight_users_are_named() -> None:
+    rig = Rig()
+    rig.lose(*(uid for uid in range(1, 12) for _ in range(uid)))
+    rig.losses.report()
+    rig.losses.report()
+    (entry,) = map(fields, rig.journal.entries)
+    assert entry["EXECWATCH_LOST_UIDS"] == b"11=11 10=10 9=9 8=8 7=7 6=6 5=5 4=4 others=6"
+    assert entry["MESSAGE"].endswith(b"UID 5: 5, UID 4: 4, others: 6")
+    assert rig.told() == [66]
+
+
+def test_what_the_ring_had_room_for_is_no_users_loss() -> None:
+    rig = Rig()
+    rig.lose(5)
+    rig.source.lose(2)
+    rig.sources.missed_count = 2
+    rig.losses.report()
+    assert (rig.told(), rig.by_user()) == ([3], ["5=1"])
+
+
+def test_users_are_named_once_the_journal_takes_it() -> None:
+    rig = Rig(room=0)
+    rig.lose(5, 6)
+    rig.losses.report()
+    rig.lose(5)
+    rig.losses.report()
+    rig.journal.room = 9
+    rig.losses.report()
+    rig.lose(6)
+    rig.losses.report()
+    assert rig.by_user() == ["5=2 6=1", "6=1"]
+
+
+def test_a_kill_at_any_step_leaves_every_users_count_exact() -> None:
+    """It may come twice, then with the same counts; nothing else is counted twice, and nothing never."""
+    for kill_at in itertools.count():
+        steps = itertools.count()
+
+        def step(steps: "itertools.count[int]" = steps, kill_at: int = kill_at) -> None:
+            if next(steps) == kill_at:
+                raise KilledError
+
+        rig = Rig()
+        rig.lose(5, 5, 6)
+        rig.source.step = rig.buckets.step = rig.journal.step = step
+        killed = False
+        try:
+            rig.losses.report()
+        except KilledError:
+            killed = True
+        rig.source.step = rig.buckets.step = rig.journal.step = lambda: None
+        rig.source.again()
+        rig.buckets.again(rig.source.ledger.page.reported)
+        again = Rig(source=rig.source, buckets=rig.buckets)
+        again.losses.report()
+        again.lose(6, 7)
+        again.losses.report()
+        entries = Counter(rig.by_user() + again.by_user())
+        assert entries.keys() == {"5=2 6=1", "6=1 7=1"}
+        assert entries["5=2 6=1"] in (1, 1 + killed)
+        assert entries["6=1 7=1"] == 1
+        if not killed:
+            return
+
+
+def test_a_loss_after_a_kill_before_the_entry_is_in_that_entry() -> None:
+    rig = Rig(room=0)
+    rig.lose(5)
+    rig.losses.report()
+    rig.buckets.again(rig.source.ledger.page.reported)
+    again = Rig(source=rig.source, buckets=rig.buckets)
+    again.lose(5, 5)
+    again.losses.report()
+    assert (again.told(), again.by_user()) == ([3], ["5=3"])
+
+
+def test_reports_that_were_lost_name_no_more_than_was_lost() -> None:
+    rig = Rig()
+    rig.lose(5, 5, 5, 6)
+    rig.losses.report()
+    rig.buckets.written.clear()
+    rig.lose(6)
+    rig.losses.report()
+    assert (rig.told(), rig.by_user()) == ([4, 1], ["5=3 6=1", "5=1"])
+
+
+def test_what_is_carried_over_is_reported() -> None:
+    """Of a predecessor, or of a bucket that was let go; a new one of that user counts on."""
+    rig = Rig()
+    rig.source.lose(3)
+    rig.buckets.report(5, Report().with_losses(-3))
+    rig.lose(5)
+    rig.losses.report()
+    rig.lose(5)
+    rig.losses.report()
+    assert rig.by_user() == ["5=4", "5=1"]

@@ -2,7 +2,7 @@
 """Storms over fake buckets: which entries come when, and that their counts add up whatever happens."""
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,11 +13,9 @@ from execwatchd.kernel.layout import FIRST_SUBORDINATE as SUBORDINATE
 from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream.outbox import Outbox
 from execwatchd.stream.storms import Storms
+from tests.fakes.buckets import FakeBuckets
 from tests.fakes.kernel import FakeJournal, KilledError
 from tests.fakes.native import fields
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NAMES = {
     MessageId.STORM_STARTED: "began",
@@ -25,43 +23,6 @@ NAMES = {
     MessageId.STORM_ENDED: "ended",
 }
 KINDS = {kind.value.encode(): name for kind, name in NAMES.items()}
-
-
-class FakeBuckets:
-    """Both maps in memory, and the program that has them. `step`: as FakeSource has it."""
-
-    def __init__(self, capacity: int = 8) -> None:
-        self.capacity = capacity
-        self.kept = {SHARED: Bucket()}
-        self.written: dict[int, Report] = {}
-        self.step: Callable[[], None] = lambda: None
-        self.before_removal: Callable[[int], None] = lambda _uid: None
-        self._created = itertools.count(1)
-
-    def hold_back(self, uid: int, count: int = 1, limit: int = 5, full_at: int = 0) -> None:
-        old = self.kept.get(uid) or Bucket(created=next(self._created))
-        self.kept[uid] = old._replace(suppressed=old.suppressed + count, limit=limit, full_at=full_at)
-
-    def suppressed(self) -> int:
-        return sum(bucket.suppressed for bucket in self.kept.values())
-
-    def buckets(self) -> dict[int, Bucket]:
-        return dict(self.kept)
-
-    def reports(self) -> dict[int, Report]:
-        return dict(self.written)
-
-    def report(self, uid: int, report: Report) -> None:
-        self.step()
-        self.written[uid] = report
-        self.step()
-
-    def forget(self, uid: int) -> None:
-        del self.written[uid]
-
-    def remove(self, uid: int) -> Bucket:
-        self.before_removal(uid)
-        return self.kept.pop(uid)
 
 
 class FakeProgram:
@@ -269,6 +230,16 @@ def test_room_is_made_where_all_was_told(rig: Rig) -> None:
     assert rig.told() == [(1, "began", 1, 1), (1, "ended", 0, 1), (1, "began", 4, 4)]
 
 
+def test_no_room_is_made_of_what_the_ring_needs(rig: Rig) -> None:
+    """Of users who had a share of it a moment ago, or whose losses were not reported yet."""
+    for uid in range(1, 7):
+        rig.maps.kept[uid] = Bucket(created=uid)
+    rig.maps.kept[7] = Bucket(created=7, contended=int(rig.now * 1e9))
+    rig.maps.lose(8)
+    rig.report()
+    assert rig.maps.kept.keys() == {SHARED, 7, 8}
+
+
 def test_a_storm_ends_after_ten_quiet_seconds_and_not_before(rig: Rig) -> None:
     rig.now += 4.5
     rig.maps.hold_back(5, 3)
@@ -307,6 +278,18 @@ def test_what_is_suppressed_while_room_is_made_is_told(rig: Rig) -> None:
     assert rig.told() == [(3, "began", 6, 6)]
     rig.report()
     assert rig.told()[1:] == [(3, "ended", 0, 6)]
+
+
+def test_what_is_lost_while_room_is_made_is_carried_over(rig: Rig) -> None:
+    for uid in range(1, 9):
+        rig.maps.kept[uid] = Bucket(created=uid)
+    rig.maps.before_removal = lambda uid: rig.maps.lose(uid, 2) if uid == 3 else None
+    rig.report()
+    assert rig.maps.kept.keys() == {SHARED}
+    assert rig.maps.written == {3: Report().with_losses(-2)}
+    rig.maps.lose(3, 4)
+    bucket = rig.maps.kept[3]
+    assert rig.maps.written[3].of(bucket).pending_losses(bucket) == 6
 
 
 UIDS = st.integers(1, 3)

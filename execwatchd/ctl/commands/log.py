@@ -5,6 +5,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 
+from execwatchd.ctl.export import ecs, otel
 from execwatchd.ctl.journal.end_lookup import complete_ends
 from execwatchd.ctl.journal.events import Event, dump, from_entry
 from execwatchd.ctl.journal.host_namespaces import complete_namespaces
@@ -15,6 +16,7 @@ from execwatchd.ctl.view.terminal import Console, printable
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 
 _Printer = Callable[[Event], str]
+_OBJECTS = "json", "ecs", "otel"  # each with every fact, also those that an entry leaves out
 
 
 def run(options: Namespace, tools: Tools) -> int:
@@ -22,7 +24,7 @@ def run(options: Namespace, tools: Tools) -> int:
     _check(options)
     with tools.journal(source(options)) as journal:
         events = _events(journal, query(options, journal), tools.console.out.flush)
-        if options.output == "json":
+        if options.output in _OBJECTS:
             events = complete_namespaces(events, journal, sender(options.any_sender, options.directory))
         if needs_execs(options):
             events = complete_ends(events, journal, sender(options.any_sender, options.directory))
@@ -88,6 +90,10 @@ def _print(events: Iterator[Event], options: Namespace, console: Console) -> int
 def _printer(output: str, console: Console, directory: str | None) -> _Printer:
     if output == "json":
         return lambda event: dump(event.as_json())
+    if output == "ecs":
+        return lambda event: dump(ecs.document(event, local=directory is None))
+    if output == "otel":
+        return lambda event: dump(otel.record(event, local=directory is None))
     if output == "cat":
         return lambda event: printable(event.text)
     if output == "argv":

@@ -27,16 +27,20 @@ NUMBERS = (
 )
 TEXTS = (
     *("PARENT_COMM", "TTY", "COMM", "NEW_COMM", "FILENAME", "INTERP", "CMDLINE", "TRUNCATED"),
-    *("CWD", "ANCESTORS", "MESSAGE", "ERRNO", "CGROUP", "UNIT", "USER_UNIT", "CONTAINER"),
+    *("CWD", "ANCESTORS", "MESSAGE", "ERRNO", "CGROUP", "UNIT", "USER_UNIT", "CONTAINER", "LOST_UIDS"),
     *("EXE", "EXE_ID", "EXE_MODE", "EXE_OWNER", "GAINED", "CAPS"),
     *("EXEC_ID", "PARENT_ID", "PARENT_EXE", "PARENT_CMDLINE", "EXIT_RESULT", "EXIT_SIGNAL_NAME"),
 )
 ARGUMENTS = "ARGV", "ARGV_RAW"
+Fact = int | bytes | tuple[bytes, ...]  # what a field says: a number, text, or the arguments
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An entry. `fields`: raw, by names without prefix; `micros`: CLOCK_REALTIME of the exec or the end."""
+    """An entry. `fields`: raw, by names without prefix; `micros`: CLOCK_REALTIME of the exec or the end.
+
+    `received`: when journald got the entry; `machine`: the host's machine-id(5), if journald noted it.
+    """
 
     kind: str
     micros: int
@@ -44,6 +48,8 @@ class Event:
     text: bytes
     fields: Mapping[str, bytes]
     host: bytes = b""
+    received: int = 0
+    machine: str = ""
 
     @property
     def is_missing(self) -> bool:
@@ -79,6 +85,11 @@ class Event:
         return self.raw("EXEC_ID").rpartition(b"-")[0]
 
     @property
+    def parent(self) -> bytes:
+        """The same of the process that the parent's program comes from. Empty where nobody can tell."""
+        return self.raw("PARENT_ID").rpartition(b"-")[0]
+
+    @property
     def time(self) -> datetime:
         """When it happened, in the local time zone."""
         return datetime.fromtimestamp(self.micros / 1e6).astimezone()
@@ -90,23 +101,29 @@ class Event:
         counted = {"ARGC": len(self.argv)}
         return {"RESULT": 0, **counted} if self.kind == "exec" else counted
 
+    def facts(self) -> dict[str, Fact]:
+        """What the entry says by the names of its fields, with what it leaves out filled in."""
+        numbers = {**self._usual(), **{name: n for name in NUMBERS if (n := self.number(name)) is not None}}
+        facts: dict[str, Fact] = {name: numbers[name] for name in NUMBERS if name in numbers}
+        facts |= {name: self.fields[name] for name in TEXTS if name in self.fields}
+        if self.fields.keys() & set(ARGUMENTS):
+            facts["ARGV"] = self.argv
+        return facts
+
     def as_json(self) -> dict[str, Any]:
-        """The event's fields by lower-case names; text that isn't UTF-8 is a list of byte values."""
+        """The event's facts by lower-case names; text that isn't UTF-8 is a list of byte values."""
         shown: dict[str, Any] = {"kind": self.kind, "time": self.time.isoformat(timespec="microseconds")}
         if self.host:
             shown["host"] = as_text(self.host)
         if self.is_missing:
             shown["text"] = as_text(self.text)
-        usual = self._usual()
-        for name in NUMBERS:
-            if (number := self.number(name)) is not None or (number := usual.get(name)) is not None:
-                shown[name.lower()] = number
-        for name in TEXTS:
-            if name in self.fields:
-                shown[name.lower()] = as_text(self.fields[name])
-        if self.fields.keys() & set(ARGUMENTS):
-            shown["argv"] = [as_text(argument) for argument in self.argv]
-        return shown
+        return shown | {name.lower(): _shown(fact) for name, fact in self.facts().items()}
+
+
+def _shown(fact: Fact) -> object:
+    if isinstance(fact, tuple):
+        return [as_text(argument) for argument in fact]
+    return as_text(fact) if isinstance(fact, bytes) else fact
 
 
 def _strings(raw: bytes) -> tuple[bytes, ...] | None:
@@ -139,9 +156,11 @@ def from_entry(entry: Entry) -> Event | None:
     if kind is None:
         return None
     fields = {name.removeprefix(PREFIX): raw for name, raw in entry.fields.items() if name.startswith(PREFIX)}
-    boot = entry.fields.get("_BOOT_ID", b"").decode("ascii", "replace")
+    boot, machine = (
+        entry.fields.get(name, b"").decode("ascii", "replace") for name in ("_BOOT_ID", "_MACHINE_ID")
+    )
     text, host = entry.fields.get("MESSAGE", b""), entry.fields.get("_HOSTNAME", b"")
-    return Event(kind, _happened(entry, fields), boot, text, fields, host)
+    return Event(kind, _happened(entry, fields), boot, text, fields, host, entry.realtime, machine)
 
 
 def _happened(entry: Entry, fields: Mapping[str, bytes]) -> int:
