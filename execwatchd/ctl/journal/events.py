@@ -85,6 +85,11 @@ class Event:
         return self.raw("EXEC_ID").rpartition(b"-")[0]
 
     @property
+    def filename(self) -> bytes:
+        """The program as it was given, which has a field only where that isn't EXE."""
+        return self.raw("FILENAME") or self.raw("EXE")
+
+    @property
     def parent(self) -> bytes:
         """The same of the process that the parent's program comes from. Empty where nobody can tell."""
         return self.raw("PARENT_ID").rpartition(b"-")[0]
