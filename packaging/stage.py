@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / f".venv/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 CONFIG = "/etc/execwatchd/execwatchd.toml"
 # What whole directories are made of; editors and patches leave other things in them.
-KINDS = {".c", ".conf", ".h", ".py", ".service", ".timer", ".xml", ".yml"}
+KINDS = {".c", ".conf", ".h", ".py", ".service", ".timer", ".toml", ".xml", ".yml"}
 
 # The daemon's own, and what the distribution's interpreter has: -I leaves out PYTHONPATH, the user's packages
 # and the current directory.

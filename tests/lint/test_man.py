@@ -40,6 +40,7 @@ def test_every_page_of_the_project_is_there() -> None:
     assert [page.name for page in PAGES] == [
         "execwatchctl.1",
         "execwatchd.8",
+        "execwatchd.redact.5",
         "execwatchd.toml.5",
         "org.execwatch1.5",
     ]
