@@ -36,6 +36,7 @@ from execwatchd.stream.drain import Drain
 from execwatchd.stream.journal_socket import Journal
 from execwatchd.stream.losses import Losses
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.parents import NoParents, Parents
 from execwatchd.stream.storms import Storms
 from execwatchd.stream.writable import Writable
 
@@ -78,6 +79,7 @@ class Daemon:
         self._ended = asyncio.Event()
         self._reload_wanted = asyncio.Event()
         self._redacted: tuple[object, ...] = ()  # what the redactor in use is made of
+        self._remembers_parents = False
         self._passes = -1
         self._sent_status = ""
         self._telling = Guard("telling systemd of the reload")
@@ -141,6 +143,7 @@ class Daemon:
             self._print if self._foreground else None,
         )
         self._redact(self._config)
+        self._remember_parents(self._config)
         if not self._foreground:
             self._drain.start()  # the bus may take its time, and the ring fills
         has_bus = await self._bus.start()
@@ -300,6 +303,7 @@ class Daemon:
     def _adopt(self, config: Config) -> None:
         self._table.apply_settings(config)
         self._redact(config)
+        self._remember_parents(config)
         self._in_effect.accepted(asdict(_options(config.settings)))
         last_good.keep(state_file("configuration.json"), config)
         self._config = config
@@ -315,6 +319,13 @@ class Daemon:
                 Redactor(wanted, merged(config.secrets), arguments) if is_needed else None
             )
             self._redacted = made_of
+
+    def _remember_parents(self, config: Config) -> None:
+        """What is remembered stays as long as it may be."""
+        wanted = config.settings.parent_cmdline
+        if wanted != self._remembers_parents:
+            self._drain.remember_in(Parents() if wanted else NoParents())
+            self._remembers_parents = wanted
 
     def _print(self, record: Record) -> None:
         try:

@@ -120,6 +120,7 @@ class Settings:
     exits: Annotated[bool, Checked(_check_flag)] = False
     argv_bytes: Annotated[int, Checked(_check_argv_bytes)] = 4096
     ring_size: Annotated[int | None, CheckedSize(_check_ring_size)] = None
+    parent_cmdline: Annotated[bool, Checked(_check_flag)] = True
     redact: Patterns = (own.DEFAULT,)
     arguments: Annotated[str, Checked(_check_arguments)] = redactor.ALL
     metrics_file: Annotated[str, Checked(_check_metrics_file)] = ""

@@ -75,6 +75,7 @@ def test_every_key(tree: Tree) -> None:
         exits = true
         argv_bytes = 32768
         ring_size = "8MiB"
+        parent_cmdline = false
         redact = ["default", "--pin=(.*)"]
         arguments = "names"
         metrics_file = "/run/a/b.prom"
@@ -100,6 +101,7 @@ def test_every_key(tree: Tree) -> None:
         "exits": True,
         "argv_bytes": 32768,
         "ring_size": 8 << 20,
+        "parent_cmdline": False,
         "redact": ("default", "--pin=(.*)"),
         "arguments": "names",
         "metrics_file": "/run/a/b.prom",
@@ -321,6 +323,7 @@ def test_print_config(tree: Tree) -> None:
             "exits = false  # built in",
             "argv_bytes = 4096  # built in",
             "# ring_size is chosen by the number of CPUs  # built in",
+            "parent_cmdline = true  # built in",
             'redact = ["default"]  # built in',
             'arguments = "all"  # built in',
             'metrics_file = ""  # built in',
