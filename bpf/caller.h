@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The caller's comm and privilege, kept from task_rename to sched_process_exec. The key is the task pointer: a
- * thread id would not do, since a thread that isn't the leader gets the leader's when it execs.
+ * The caller's comm and privilege, kept from task_rename to sched_process_exec. The key is the task pointer:
+ * a thread id would not do, since a thread that isn't the leader gets the leader's when it execs.
  *
  * A hash map costs a microsecond here. So each task has a slot of an array, and a task that finds its slot
  * taken goes to map `spilled_callers`. If two tasks write a slot in the same nanoseconds, the check doesn't
@@ -62,8 +62,11 @@ static __always_inline struct caller *caller_of(u64 task, struct caller *slot)
   return slot && slot->task == task ? slot : spilled_callers.lookup(&task);
 }
 
-/* Takes the caller's comm, if it is there, and forgets it. */
-static __always_inline void put_caller(struct record *record, struct task_struct *task)
+/*
+ * Takes the caller's comm, if it is there, and what the exec gained, and forgets the caller. `now`: NULL for
+ * an exec that failed, which gains nothing.
+ */
+static __always_inline void put_caller(struct record *record, struct task_struct *task, struct privilege *now)
 {
   u64 key = (u64)task;
   struct caller *slot = slot_of(key), *caller = caller_of(key, slot);
@@ -73,6 +76,8 @@ static __always_inline void put_caller(struct record *record, struct task_struct
   if (caller->check == check_of(caller)) {
     record->flags |= HAS_COMM;
     __builtin_memcpy(record->comm, caller->comm, COMM_SIZE);
+    if (now)
+      record->flags |= gained(&caller->privilege, now);
   }
   if (caller == slot)
     slot->task = 0;
@@ -89,7 +94,7 @@ static __always_inline bool may_have_gained(struct task_struct *task, struct pri
   u64 key = (u64)task;
   struct caller *caller = caller_of(key, slot_of(key));
 
-  return !caller || caller->check != check_of(caller) || is_gain(&caller->privilege, now);
+  return !caller || caller->check != check_of(caller) || gained(&caller->privilege, now);
 }
 
 static __always_inline void forget_caller(struct task_struct *task)

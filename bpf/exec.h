@@ -35,28 +35,38 @@ static __always_inline int record_exec(struct bpf_raw_tracepoint_args *ctx, stru
   if (!rule)
     return 0;
   struct record *record = &scratch->record;
+  struct privilege now = privilege_of(task);
   record->flags = subject.is_kernel ? BY_KERNEL : 0;
   record->result = 0;
   __builtin_memcpy(record->message, rule->message, MESSAGE_SIZE);
   put_process(record, task, subject.uid);
   GET_ARRAY(record->new_comm, task, comm);
   __builtin_memset(record->comm, 0, COMM_SIZE);
-  put_caller(record, task);
+  put_caller(record, task, &now);
+  put_caps(record, task);
   record->argc = GET(bprm, argc);
+  record->exec_id = exec_id_of(task);
 
   struct cursor cursor = {.record = record};
-  struct exec_id id;
+  struct file *file = GET(bprm, file);
   const char *filename = GET(bprm, filename), *interp = GET(bprm, interp);
   record->filename_len = append_string(&cursor, FILENAME_SIZE, filename);
   record->interp_len = interp == filename ? 0 : append_string(&cursor, INTERP_SIZE, interp);
+  settle(&cursor, FILENAME_SIZE + INTERP_SIZE);
   record->cgroup_len = append_cgroup(&cursor, task);
+  put_file(record, file);
+  settle(&cursor, FILENAME_SIZE + INTERP_SIZE + PATH_SIZE);
+  record->exe_len = append_exe(&cursor, file, task);
+  settle(&cursor, FILENAME_SIZE + INTERP_SIZE + 2 * PATH_SIZE);
+  record->parent_exe_len = append_parent(&cursor, task);
+  settle(&cursor, FILENAME_SIZE + INTERP_SIZE + 3 * PATH_SIZE);
   record->argv_len = append_argv(&cursor, task);
+  settle(&cursor, FILENAME_SIZE + INTERP_SIZE + 3 * PATH_SIZE + ARGV_BYTES);
   record->cwd_len = append_cwd(&cursor, task);
   record->ancestors_len = append_ancestors(&cursor, task);
-  record->exec_id_len = append_exec_id(&cursor, &id, task);
   record->end_len = 0;
   if (submit(counts, &cursor, sizeof(*scratch), subject.payer))
-    await_end(counts, record, &id, task, subject.payer);
+    await_end(counts, record, task, subject.payer);
   return 0;
 }
 

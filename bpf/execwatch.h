@@ -12,8 +12,9 @@
 #define FILENAME_SIZE 4128    /* PATH_MAX, and "/dev/fd/N/", which execveat() puts in front */
 #define INTERP_SIZE 2048      /* a #! line has 256, a binfmt_misc registration 1,920 */
 #define NAME_SIZE 256         /* NAME_MAX and its NUL: a component of a path */
-#define PATH_AREA 4096        /* all components of a cgroup or of a working directory; a power of two */
+#define PATH_AREA 4096        /* all components of a path or of a cgroup; a power of two */
 #define MAX_DEPTH 64          /* components */
+#define MAX_FORKS 8           /* ancestors between a process and the nearest that executed something */
 #define MAX_ANCESTORS 8
 #define MAX_USERS 10240       /* UIDs with a rule of their own */
 #define MAX_BUCKETS 4096      /* in each of two maps; UIDs beyond that share a bucket */
@@ -106,6 +107,18 @@ struct report {
 #define HAS_CGROUP 128     /* without components it is the root */
 #define HAS_CWD 256
 #define BY_KERNEL 512      /* the parent is a kernel thread: modprobe, a core dump's handler, request-key */
+#define CWD_DELETED 1024   /* as /proc/PID/cwd marks it */
+#define TRUNCATED_EXE 2048
+#define EXE_UNREACHABLE 4096
+#define EXE_DELETED 8192
+#define TRUNCATED_PARENT_EXE 16384
+#define PARENT_EXE_UNREACHABLE 32768
+#define PARENT_EXE_DELETED 65536
+#define IS_FILELESS 131072  /* no link to the file was left: a memfd, O_TMPFILE, or deleted */
+#define IS_UPPER 262144     /* the file is in the upper layer of an overlay */
+#define GAINED_EUID 524288  /* these three: by this exec */
+#define GAINED_EGID 1048576
+#define GAINED_CAPS 2097152
 
 struct ancestor {
   __u32 pid;
@@ -146,17 +159,18 @@ struct end {
  *   filename   with its NUL
  *   interp     with its NUL, or empty
  *   cgroup     components of the path from the leaf up, each with its NUL
+ *   exe        components, as of the cgroup: of the file that the kernel runs
+ *   parent_exe components: of the file that the parent runs, or empty
  *   argv       arguments, each with its NUL
- *   cwd        components, as of the cgroup
+ *   cwd        components
  *   ancestors  struct ancestor, the parent first
- *   exec_id    struct exec_id, or empty
  *   end        struct end, or empty
  *
  * A record with an end is that of a process's exit: uid is the exec's, comm is the process's, and all else
  * is as it was at the exit.
  *
  * Most execs have much in common with earlier ones, and user space formats that only once. It is therefore
- * in two places: before `timestamp`, and in the first three parts of `data`. Equal values must be equal
+ * in two places: before `timestamp`, and in the first five parts of `data`. Equal values must be equal
  * bytes, so strings are padded with NULs.
  */
 struct record {
@@ -177,11 +191,22 @@ struct record {
   __u32 filename_len;
   __u32 interp_len;
   __u32 cgroup_len;
+  __u32 exe_len;
+  __u32 parent_exe_len;
+  __u32 exe_device; /* the super block's, as the kernel has it: major << 20 | minor */
+  __u32 exe_mode;
+  __u32 exe_uid; /* in the initial user namespace, as on disk */
+  __u32 exe_gid;
+  __u64 exe_inode;  /* 0: unknown, and so are the four above and the one below */
+  __s64 exe_ctime;  /* CLOCK_REALTIME, ns */
+  __u64 caps;       /* effective capabilities; 0 also for all of the bounding set */
   __u64 timestamp; /* CLOCK_MONOTONIC, ns */
+  struct exec_id exec_id;   /* 0: of a failed exec */
+  struct exec_id parent_id; /* with parent_pid: the exec of the nearest ancestor that executed something */
+  __u32 parent_pid;         /* 0: unknown */
   __u32 argv_len;
   __u32 cwd_len;
   __u32 ancestors_len;
-  __u32 exec_id_len;
   __u32 end_len;
   __u32 pid; /* thread group id in the initial pid namespace */
   __u32 ppid;

@@ -10,26 +10,13 @@ BPF_TABLE("hash", u32, struct running, running, MAX_RUNNING);
 
 struct exit_scratch {
   struct record record;
-  char data[PATH_AREA + NAME_SIZE + sizeof(struct exec_id) + sizeof(struct end)];
+  char data[PATH_AREA + NAME_SIZE + sizeof(struct end)];
 };
 /* exec_scratch would not do: these programs may interrupt on_exec. */
 BPF_ARRAY(exit_scratch, struct exit_scratch, CPUS);
 BPF_ARRAY(retry_exit_scr, struct exit_scratch, CPUS); /* the kernel keeps 15 characters of a name */
 
 #define GROUP_EXIT 4 /* SIGNAL_GROUP_EXIT: signal_struct.flags */
-
-static __always_inline u64 start_of(struct task_struct *task)
-{
-  return GET(GET(task, group_leader), start_boottime);
-}
-
-/* `id` gets it too, for await_end(). */
-static __always_inline u64 append_exec_id(struct cursor *cursor, struct exec_id *id, struct task_struct *task)
-{
-  id->start = start_of(task);
-  id->execs = GET(task, self_exec_id);
-  return APPEND(cursor, *id);
-}
 
 /* What the parent gets from wait(2); see wait_task_zombie() of the kernel. */
 static __always_inline s32 status_of(struct task_struct *task, struct signal_struct *signal)
@@ -97,18 +84,20 @@ static __always_inline void count_unended(struct counters *counts)
  * Called after an exec was recorded. It replaces an earlier exec of the same process. An entry of another
  * process under this pid means that its exit was skipped: count it as unended.
  */
-static __always_inline void await_end(struct counters *counts, struct record *record, struct exec_id *id,
+static __always_inline void await_end(struct counters *counts, struct record *record,
                                       struct task_struct *task, u32 payer)
 {
-  struct running process = {.id = *id,
-                            .exec_time = record->timestamp,
-                            .maxrss = maxrss_of(GET(task, signal)),
-                            .uid = record->uid,
-                            .payer = payer};
+  struct running process = {
+    .id = record->exec_id,
+    .exec_time = record->timestamp,
+    .maxrss = maxrss_of(GET(task, signal)),
+    .uid = record->uid,
+    .payer = payer,
+  };
   u32 pid = record->pid;
   struct running *former = running.lookup(&pid);
 
-  if (former && former->id.start != id->start)
+  if (former && former->id.start != process.id.start)
     count_unended(counts);
   if (running.update(&pid, &process))
     count_unended(counts);
@@ -130,10 +119,12 @@ static __always_inline void put_end(struct counters *counts, struct exit_scratch
   put_process(record, task, process->uid);
   GET_ARRAY(record->comm, GET(task, group_leader), comm);
   record->new_comm[0] = record->message[0] = 0;
-  record->argc = record->argv_total = 0;
+  record->argc = record->argv_total = record->caps = 0;
   record->filename_len = record->interp_len = record->argv_len = record->cwd_len = record->ancestors_len = 0;
+  put_no_file(record);
+  put_no_parent(record);
+  record->exec_id = process->id;
   record->cgroup_len = append_cgroup(&cursor, task);
-  record->exec_id_len = APPEND(&cursor, process->id);
   record->end_len = APPEND(&cursor, end);
   submit(counts, &cursor, sizeof(*scratch), process->payer);
 }
@@ -186,12 +177,7 @@ int on_exit_retry(struct bpf_raw_tracepoint_args *ctx)
 
 #else
 
-static __always_inline u64 append_exec_id(struct cursor *cursor, struct exec_id *id, struct task_struct *task)
-{
-  return 0;
-}
-
-static __always_inline void await_end(struct counters *counts, struct record *record, struct exec_id *id,
+static __always_inline void await_end(struct counters *counts, struct record *record,
                                       struct task_struct *task, u32 payer)
 {
 }

@@ -5,9 +5,12 @@
  */
 #ifdef FAILURES
 
+#define AT_EXECVE_CHECK 0x10000 /* execveat(2): only asks whether it would be allowed */
+
 struct attempt {
   u64 filename;
   u64 argv;
+  u64 is_check; /* no exec, however it ends */
 };
 
 struct sys_enter { /* events/syscalls/sys_enter_execve/format */
@@ -42,7 +45,8 @@ int enter_execve(struct sys_enter *ctx)
 int enter_execveat(struct sys_enter *ctx)
 {
   u64 task = bpf_get_current_task();
-  struct attempt attempt = {.filename = ctx->args[1], .argv = ctx->args[2]};
+  struct attempt attempt = {
+    .filename = ctx->args[1], .argv = ctx->args[2], .is_check = ctx->args[4] & AT_EXECVE_CHECK};
   attempts.update(&task, &attempt);
   return 0;
 }
@@ -108,7 +112,7 @@ int exit_execve(struct sys_exit *ctx)
     attempt = *entry;
     attempts.delete(&key);
   }
-  if (ctx->result >= 0 || !counts)
+  if (ctx->result >= 0 || attempt.is_check || !counts)
     return 0;
   struct failed_scratch *scratch = failed_scratch.lookup(&cpu);
   struct rule *rule = admitted(counts, scratch, &subject, task, false);
@@ -121,17 +125,26 @@ int exit_execve(struct sys_exit *ctx)
   put_process(record, task, subject.uid);
   GET_ARRAY(record->comm, task, comm);
   record->new_comm[0] = 0;
-  put_caller(record, task); /* if it failed past the point of no return, comm is the new one already */
+  put_caps(record, task);
+  put_caller(record, task, NULL); /* if it failed past the point of no return, comm is the new one already */
 
   struct cursor cursor = {.record = record};
   record->filename_len = added(&cursor, read_user_string(place(&cursor), FILENAME_SIZE, attempt.filename));
   if (record->filename_len == FILENAME_SIZE)
     record->flags |= TRUNCATED_FILENAME;
-  record->interp_len = record->argv_total = record->exec_id_len = record->end_len = 0;
+  record->interp_len = record->argv_total = 0;
+  record->exec_id.start = record->exec_id.execs = 0;
+  put_no_file(record);
+  settle(&cursor, FILENAME_SIZE);
   record->cgroup_len = append_cgroup(&cursor, task);
+  settle(&cursor, FILENAME_SIZE + PATH_SIZE);
+  record->parent_exe_len = append_parent(&cursor, task);
+  settle(&cursor, FILENAME_SIZE + 2 * PATH_SIZE);
   record->argv_len = append_user_argv(&cursor, attempt.argv);
+  settle(&cursor, FILENAME_SIZE + 2 * PATH_SIZE + ARGV_BYTES);
   record->cwd_len = append_cwd(&cursor, task);
   record->ancestors_len = append_ancestors(&cursor, task);
+  record->end_len = 0;
   submit(counts, &cursor, sizeof(struct scratch), subject.payer);
   return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The maps that user space reads or writes; their values are described in execwatch.h. */
 
+#define PATH_SIZE (PATH_AREA + NAME_SIZE) /* room for a path */
 #define DATA_SIZE \
-  (sizeof(struct exec_id) + FILENAME_SIZE + INTERP_SIZE + ARGV_BYTES + 2 * (PATH_AREA + NAME_SIZE) + \
+  (FILENAME_SIZE + INTERP_SIZE + ARGV_BYTES + 4 * PATH_SIZE + \
    MAX_ANCESTORS * sizeof(struct ancestor))
 
 /* Room for the largest record. */

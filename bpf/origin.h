@@ -63,18 +63,6 @@ static __always_inline void put_process(struct record *record, struct task_struc
   put_tty(record, task);
 }
 
-/*
- * Adds a component to a path that starts at `to` and has `used` bytes; the new number of bytes. A mask
- * bounds it, because a comparison would double the states that the verifier follows in each round of the
- * loop.
- */
-static __always_inline u64 with_component(char *to, u64 used, const char *name)
-{
-  IN_ONE_REGISTER(used);
-  used &= PATH_AREA - 1;
-  return used + read_string(to + used, NAME_SIZE, name);
-}
-
 /* The components of the cgroup's path, from the leaf up. */
 static __always_inline u64 append_cgroup(struct cursor *cursor, struct task_struct *task)
 {
@@ -104,37 +92,15 @@ static __always_inline u64 append_cgroup(struct cursor *cursor, struct task_stru
 /* The components of the working directory's path, from the leaf up to the root directory of the process. */
 static __always_inline u64 append_cwd(struct cursor *cursor, struct task_struct *task)
 {
-  char *to = place(cursor);
-  u64 used = 0;
 #if defined(CWD) && defined(KERNEL_HAS_CWD)
+  const struct path_flags flags = {TRUNCATED_CWD, CWD_UNREACHABLE, CWD_DELETED};
   struct fs_struct *fs = GET(task, fs);
-  struct vfsmount *root_mount = GET(fs, root_mnt), *mount = GET(fs, pwd_mnt);
-  struct dentry *root = GET(fs, root_dentry), *dentry = GET(fs, pwd_dentry);
+  struct path directory = {.mount = GET(fs, pwd_mnt), .dentry = GET(fs, pwd_dentry)};
   cursor->record->flags |= HAS_CWD;
-  for (int depth = 0; depth < MAX_DEPTH; depth++) {
-    if (dentry == root && mount == root_mount)
-      return added(cursor, used);
-    if (used > PATH_AREA - NAME_SIZE)
-      break;
-    const char *name = GET(dentry, d_name_name);
-    struct dentry *parent = GET(dentry, d_parent);
-    if (dentry == GET(mount, mnt_root) || dentry == parent) {
-      struct mount *inner = (void *)mount - offsetof(struct mount, mnt), *outer = GET(inner, mnt_parent);
-      if (outer == inner) {
-        cursor->record->flags |= CWD_UNREACHABLE;
-        return added(cursor, used);
-      }
-      parent = GET(inner, mnt_mountpoint);
-      mount = (void *)outer + offsetof(struct mount, mnt);
-      name = NULL;
-    }
-    /* Also for a mount point, with nothing to add: a branch would give the verifier 2^MAX_DEPTH states. */
-    used = with_component(to, used, name);
-    dentry = parent;
-  }
-  cursor->record->flags |= TRUNCATED_CWD;
+  return append_path(cursor, directory, root_of(task), flags);
+#else
+  return 0;
 #endif
-  return added(cursor, used);
 }
 
 /* The parent, its parent, and so on, up to the init process. */

@@ -15,8 +15,27 @@ static __always_inline struct privilege privilege_of(struct task_struct *task)
   return privilege;
 }
 
-/* Another effective UID or GID is a set-UID or set-GID file's. */
-static __always_inline bool is_gain(struct privilege *before, struct privilege *after)
+/* What an exec gave, as flags of the record. Another effective UID or GID is a set-UID or set-GID file's. */
+static __always_inline u32 gained(struct privilege *before, struct privilege *after)
 {
-  return before->euid != after->euid || before->egid != after->egid || after->permitted & ~before->permitted;
+  u32 flags = 0;
+
+  if (before->euid != after->euid)
+    flags |= GAINED_EUID;
+  if (before->egid != after->egid)
+    flags |= GAINED_EGID;
+  if (after->permitted & ~before->permitted)
+    flags |= GAINED_CAPS;
+  return flags;
+}
+
+static __always_inline void put_caps(struct record *record, struct task_struct *task)
+{
+  record->caps = 0;
+#ifdef KERNEL_HAS_CAPS
+  struct cred *cred = GET(task, cred);
+  u64 effective = GET(cred, cap_effective);
+  if (effective != GET(cred, cap_bset))
+    record->caps = effective;
+#endif
 }

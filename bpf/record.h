@@ -43,6 +43,20 @@ static __always_inline u64 added(struct cursor *cursor, u64 length)
   return length;
 }
 
+/*
+ * Leaves the verifier with one fact of cursor->used, that it is at most `most`: else it would follow each way
+ * that led here through the loops that come. What was in the map's memory may be any value to it.
+ */
+static __always_inline void settle(struct cursor *cursor, u64 most)
+{
+  volatile u32 *any = &cursor->record->end_len; /* which is set last */
+
+  *any = cursor->used;
+  cursor->used = *any;
+  if (__builtin_expect(cursor->used > most, false))
+    cursor->used = most;
+}
+
 /* From the result of a helper that reads a string: bytes with the NUL, 0 for an error. */
 static __always_inline u64 string_length(u64 result, u64 size)
 {

@@ -22,7 +22,8 @@ from execwatchd.policy.last_good import Chosen, StartFiles
 from execwatchd.policy.settings import Settings
 from execwatchd.policy.state import StateStore
 from execwatchd.policy.table import RuleTable
-from execwatchd.redaction.redactor import Redactor
+from execwatchd.redaction.redactor import ALL, Redactor
+from execwatchd.redaction.tables import merged
 from execwatchd.service_manager import ServiceManager
 from execwatchd.shared.errors import EXIT_FAILURE, ChangeError, ConfigError, Failure
 from execwatchd.shared.forked import Helper
@@ -35,6 +36,7 @@ from execwatchd.stream.drain import Drain
 from execwatchd.stream.journal_socket import Journal
 from execwatchd.stream.losses import Losses
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.parents import NoParents, Parents
 from execwatchd.stream.storms import Storms
 from execwatchd.stream.writable import Writable
 
@@ -76,7 +78,8 @@ class Daemon:
         self.generations = Generations(manager)
         self._ended = asyncio.Event()
         self._reload_wanted = asyncio.Event()
-        self._patterns: tuple[str, ...] = ()  # of the redactor in use
+        self._redacted: tuple[object, ...] = ()  # what the redactor in use is made of
+        self._remembers_parents = False
         self._passes = -1
         self._sent_status = ""
         self._telling = Guard("telling systemd of the reload")
@@ -140,6 +143,7 @@ class Daemon:
             self._print if self._foreground else None,
         )
         self._redact(self._config)
+        self._remember_parents(self._config)
         if not self._foreground:
             self._drain.start()  # the bus may take its time, and the ring fills
         has_bus = await self._bus.start()
@@ -299,17 +303,29 @@ class Daemon:
     def _adopt(self, config: Config) -> None:
         self._table.apply_settings(config)
         self._redact(config)
+        self._remember_parents(config)
         self._in_effect.accepted(asdict(_options(config.settings)))
         last_good.keep(state_file("configuration.json"), config)
         self._config = config
         self._metrics.use(config.settings.metrics_file)
 
     def _redact(self, config: Config) -> None:
-        """A redactor goes on if its patterns do: it remembers, and is dear to make."""
-        wanted = config.settings.redact
-        if wanted != self._patterns:
-            self._drain.redact_with(Redactor(wanted) if wanted else None)
-            self._patterns = wanted
+        """A redactor goes on if its configuration does: it remembers, and is dear to make."""
+        wanted, arguments = config.settings.redact, config.settings.arguments
+        made_of = wanted, arguments, config.secrets
+        if made_of != self._redacted:
+            is_needed = wanted or arguments != ALL
+            self._drain.redact_with(
+                Redactor(wanted, merged(config.secrets), arguments) if is_needed else None
+            )
+            self._redacted = made_of
+
+    def _remember_parents(self, config: Config) -> None:
+        """What is remembered stays as long as it may be."""
+        wanted = config.settings.parent_cmdline
+        if wanted != self._remembers_parents:
+            self._drain.remember_in(Parents() if wanted else NoParents())
+            self._remembers_parents = wanted
 
     def _print(self, record: Record) -> None:
         try:

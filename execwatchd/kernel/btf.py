@@ -6,6 +6,7 @@ Layout: linux/btf.h. `task_struct.signal` is a member, `fs_struct.pwd.dentry` on
 
 import ctypes
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from execwatchd.kernel import libbpf
@@ -78,20 +79,26 @@ class _Head(NamedTuple):
 
 
 class Btf:
-    """The BTF of the running kernel. Raises OSError if the kernel has none."""
+    """The BTF of the running kernel. Raises OSError if the kernel has none.
 
-    def __init__(self) -> None:
+    `module`: a file with the types of a module, which are looked for too, if it is there.
+    """
+
+    def __init__(self, module: Path | None = None) -> None:
         self._lib = libbpf.library()
-        self._btf: int | None = self._lib.btf__load_vmlinux_btf()
-        if not self._btf:
+        kernel = self._lib.btf__load_vmlinux_btf()
+        if not kernel:
             raise OSError(ctypes.get_errno(), "no BTF")
+        added = self._lib.btf__parse_split(bytes(module), kernel) if module and module.exists() else None
+        self._loaded = [btf for btf in (added, kernel) if btf]
+        self._btf = self._loaded[0]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._lib.btf__free(self._btf)
-        self._btf = None
+        while self._loaded:
+            self._lib.btf__free(self._loaded.pop(0))
 
     def member(self, path: str) -> Member:
         """`struct.member[.member…]`. Raises KeyError if this kernel lacks it."""

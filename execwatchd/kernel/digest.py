@@ -5,11 +5,11 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from execwatchd.kernel import c_source, layout, libbpf
+from execwatchd.kernel import c_source, header, layout, libbpf
 from execwatchd.kernel.options import Options
 
 # These put the program's text together, make the compiler's flags and choose what is loaded. The generated
-# header itself is not hashed: it depends on them and on the running kernel, which doesn't change.
+# header itself is not hashed: it depends on them and on the running kernel, which only modules change.
 GENERATORS = ("btf.py", "c_source.py", "header.py", "loader.py", "options.py")
 
 
@@ -24,9 +24,9 @@ _GENERATORS = generators(Path(__file__).parent)
 
 def digest(sources: Path, options: Options) -> str:
     """64 hexadecimal digits of all that shapes the program: every file below `sources`, what generates the
-    rest of its text, the record layout, the options and the number of CPUs.
+    rest of its text, the record layout, the options, the number of CPUs, and whether a module has types.
     """
-    asked = f"{layout.SCHEMA}\n{options!r}\n{libbpf.possible_cpus()}"
+    asked = f"{layout.SCHEMA}\n{options!r}\n{libbpf.possible_cpus()}\n{header.OVERLAY.exists()}"
     files = sorted({**c_source.read(sources), **_GENERATORS}.items())
     return _sha256([("", asked.encode()), *files])
 

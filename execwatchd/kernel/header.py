@@ -20,6 +20,8 @@ Members = Mapping[str, str]
 _REQUIRED: Members = {
     "task_struct.tgid": "u32",
     "task_struct.flags": "u32",
+    "task_struct.start_boottime": "u64",
+    "task_struct.self_exec_id": "u64",
     "task_struct.comm": "char[16]",
     "task_struct.real_parent": "struct task_struct *",
     "task_struct.group_leader": "struct task_struct *",
@@ -41,12 +43,36 @@ _REQUIRED: Members = {
 # for the ends of processes
 _EXITS: Members = {
     "task_struct.signal": "struct signal_struct *",
-    "task_struct.start_boottime": "u64",
-    "task_struct.self_exec_id": "u64",
     "task_struct.exit_code": "s32",
     "signal_struct.live": "s32",
     "signal_struct.flags": "u32",
     "signal_struct.group_exit_code": "s32",
+}
+
+_PATH: Members = {
+    "task_struct.fs": "struct fs_struct *",
+    "fs_struct.root.mnt": "struct vfsmount *",
+    "fs_struct.root.dentry": "struct dentry *",
+    "dentry.d_parent": "struct dentry *",
+    "dentry.d_name.name": "const char *",
+    "dentry.d_hash.pprev": "void *",
+    "dentry.d_seq.seqcount.sequence": "u32",
+    "vfsmount.mnt_root": "struct dentry *",
+    "mount.mnt": "struct vfsmount",
+    "mount.mnt_parent": "struct mount *",
+    "mount.mnt_mountpoint": "struct dentry *",
+}
+
+_FILE: Members = {
+    "linux_binprm.file": "struct file *",
+    "file.f_inode": "struct inode *",
+    "inode.i_sb": "struct super_block *",
+    "inode.i_ino": "u64",
+    "inode.i_mode": "u16",
+    "inode.i_uid": "u32",
+    "inode.i_gid": "u32",
+    "inode.i_nlink": "u32",
+    "super_block.s_dev": "u32",
 }
 
 # By the journal field that is left out where a kernel lacks one of the members. IN_EXECVE costs no field:
@@ -86,18 +112,27 @@ _OPTIONAL: Mapping[str, Members] = {
         "kernfs_node.parent": "struct kernfs_node *",
     },
     "EXECWATCH_CWD": {
-        "task_struct.fs": "struct fs_struct *",
-        "fs_struct.root.mnt": "struct vfsmount *",
-        "fs_struct.root.dentry": "struct dentry *",
+        **_PATH,
         "fs_struct.pwd.mnt": "struct vfsmount *",
         "fs_struct.pwd.dentry": "struct dentry *",
-        "dentry.d_parent": "struct dentry *",
-        "dentry.d_name.name": "const char *",
-        "vfsmount.mnt_root": "struct dentry *",
-        "mount.mnt": "struct vfsmount",
-        "mount.mnt_parent": "struct mount *",
-        "mount.mnt_mountpoint": "struct dentry *",
     },
+    "EXECWATCH_EXE": {
+        **_PATH,
+        "linux_binprm.file": "struct file *",
+        "file.f_path.mnt": "struct vfsmount *",
+        "file.f_path.dentry": "struct dentry *",
+    },
+    "EXECWATCH_EXE_ID": _FILE,
+    "CTIME_SEC": {"inode.i_ctime_sec": "s64", "inode.i_ctime_nsec": "u32"},  # since Linux 6.11
+    "CTIME": {"inode.i_ctime.tv_sec": "s64", "inode.i_ctime.tv_nsec": "s64"},
+    # of the overlay module, if it is loaded; it costs no field: an overlay may come later, or never
+    "UPPER": {
+        "super_block.s_magic": "u64",
+        "ovl_inode.vfs_inode": "struct inode",
+        "ovl_inode.__upperdentry": "struct dentry *",
+    },
+    "EXECWATCH_PARENT_ID": {"mm_struct.exe_file": "struct file *"},
+    "EXECWATCH_CAPS": {"cred.cap_effective": "u64", "cred.cap_bset": "u64"},
 }
 
 _OPTIONAL_EXITS: Mapping[str, Members] = {
@@ -120,9 +155,15 @@ OF_OPTIONS: Mapping[str, Members] = {
     "exits": _EXITS,
 }
 
-_RENAMED = {"kernfs_node.parent": "kernfs_node.__parent"}  # since Linux 6.15
+OVERLAY = Path("/sys/kernel/btf/overlay")  # the module's types, if it is one and is loaded
 
-_INTEGERS = {"char": 1, "u32": 4, "s32": 4, "u64": 8, "s64": 8}
+_RENAMED = {
+    "kernfs_node.parent": "kernfs_node.__parent",  # since Linux 6.15
+    "inode.i_ctime.tv_sec": "inode.__i_ctime.tv_sec",  # since Linux 6.6
+    "inode.i_ctime.tv_nsec": "inode.__i_ctime.tv_nsec",
+}
+
+_INTEGERS = {"char": 1, "u16": 2, "u32": 4, "s32": 4, "u64": 8, "s64": 8}
 _C_TYPE = re.compile(r"(?:const )?(?:struct (\w+)|(\w+))(?: (\*)|\[(\d+)\])?")
 _OCTAL = re.compile(rb"\\([0-7]{3})")  # how mountinfo has white space and the backslash
 
@@ -161,7 +202,7 @@ def missing(options: Iterable[str]) -> dict[str, str]:
 
 def _kernels_btf() -> Btf:
     try:
-        return Btf()
+        return Btf(OVERLAY)
     except OSError:
         raise Failure(
             "this kernel has no type information: /sys/kernel/btf/vmlinux can't be read",

@@ -31,6 +31,7 @@ COUNTERS = struct.Struct("=6Q")  # struct counters: seen, ignored, lost, suppres
 BUCKET = struct.Struct(f"=3QII2Q{8 * EPOCHS}x")
 REPORT = struct.Struct("=6Q4I2qQ")  # struct report
 EXEC_ID = struct.Struct("=2Q")  # struct exec_id: start, execs
+NO_EXEC = bytes(EXEC_ID.size)
 END = struct.Struct("=2QiI")  # struct end: exec_time, peak, status, unused
 RUNNING = struct.Struct("=4QII")  # struct running: start, execs, exec_time, maxrss, uid, payer
 
@@ -48,6 +49,18 @@ class Flag(IntFlag):
     HAS_CGROUP = 128
     HAS_CWD = 256
     BY_KERNEL = 512
+    CWD_DELETED = 1024
+    TRUNCATED_EXE = 2048
+    EXE_UNREACHABLE = 4096
+    EXE_DELETED = 8192
+    TRUNCATED_PARENT_EXE = 16384
+    PARENT_EXE_UNREACHABLE = 32768
+    PARENT_EXE_DELETED = 65536
+    IS_FILELESS = 131072
+    IS_UPPER = 262144
+    GAINED_EUID = 524288
+    GAINED_EGID = 1048576
+    GAINED_CAPS = 2097152
 
 
 # struct record as `name:code` of the struct module. Members called *_len are the lengths of the parts that
@@ -56,8 +69,9 @@ class Flag(IntFlag):
 SCHEMA = (
     "message:64s tty:64s comm:16s new_comm:16s parent_comm:16s"
     " flags:I result:i uid:I euid:I gid:I loginuid:I session:I pidns:I mntns:I"
-    " filename_len:I interp_len:I cgroup_len:I"
-    " timestamp:Q argv_len:I cwd_len:I ancestors_len:I exec_id_len:I end_len:I"
+    " filename_len:I interp_len:I cgroup_len:I exe_len:I parent_exe_len:I"
+    " exe_device:I exe_mode:I exe_uid:I exe_gid:I exe_inode:Q exe_ctime:q caps:Q"
+    " timestamp:Q exec_id:16s parent_id:16s parent_pid:I argv_len:I cwd_len:I ancestors_len:I end_len:I"
     " pid:I ppid:I nspid:I argc:I argv_total:I"
 )
 
@@ -79,8 +93,12 @@ def record_head(schema: str) -> struct.Struct:
 
 
 def members(*names: str) -> struct.Struct:
-    """Reads these members of the fixed part of a record. They must be in the order of SCHEMA."""
+    """Reads these members of the fixed part of a record, the id of an exec as two numbers.
+
+    They must be in the order of SCHEMA.
+    """
     codes = dict(field.split(":") for field in SCHEMA.split())
+    codes |= dict.fromkeys(("exec_id", "parent_id"), EXEC_ID.format.removeprefix("="))
     if list(names) != [name for name in codes if name in names]:
         raise ValueError(f"not in the order of the schema: {names}")
     skipped = (code if name in names else f"{struct.calcsize(code)}x" for name, code in codes.items())

@@ -86,8 +86,10 @@ class ProgramInfo(NamedTuple):
 def library() -> ctypes.CDLL:
     """libbpf, its own chatter on stderr switched off. Raises OSError if it isn't installed."""
     lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
-    for name in ("btf__load_vmlinux_btf", "btf__type_by_id", "btf__name_by_offset", "ring_buffer__new"):
+    for name in ("btf__load_vmlinux_btf", "btf__parse_split", "btf__type_by_id", "btf__name_by_offset"):
         getattr(lib, name).restype = ctypes.c_void_p
+    lib.ring_buffer__new.restype = ctypes.c_void_p
+    lib.btf__parse_split.argtypes = (ctypes.c_char_p, ctypes.c_void_p)
     lib.btf__name_by_offset.restype = ctypes.c_char_p
     lib.btf__name_by_offset.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
     lib.btf__type_by_id.argtypes = (ctypes.c_void_p, ctypes.c_uint32)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from execwatchd.policy.layer import Layer
 from execwatchd.policy.settings import Key, Settings
@@ -14,11 +15,15 @@ _BUILT_IN = "built in"
 
 @dataclass(frozen=True)
 class Config:
-    """The merged settings, the file that each value is from, and the files read, in order."""
+    """The merged settings, the file that each value is from, and the files read, in order.
+
+    `secrets`: what the files of redact.d add to the built-in tables, as tables.merged takes it.
+    """
 
     settings: Settings = field(default_factory=Settings)
     origins: Mapping[Key, Path] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    secrets: tuple[Mapping[str, Any], ...] = ()
 
     def origin(self, *key: str | int) -> Path | None:
         """The file that set `default_message` or `"messages", 501`; None where it is built in."""

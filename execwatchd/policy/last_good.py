@@ -87,7 +87,7 @@ def keep(path: Path | None, config: Config) -> None:
     if path is None:
         return
     origins = [[list(key), str(file)] for key, file in config.origins.items()]
-    content = {"settings": config.settings.in_file(), "origins": origins}
+    content = {"settings": config.settings.in_file(), "origins": origins, "secrets": config.secrets}
     try:
         atomic_file.write(path, json.dumps(content).encode(), mode=0o600)
     except OSError as error:

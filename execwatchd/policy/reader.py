@@ -14,7 +14,7 @@ import json
 import os
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ from execwatchd.policy.last_good import StartFiles, too_many_uids
 from execwatchd.policy.layer import Layer
 from execwatchd.policy.settings import Key, Settings, keys
 from execwatchd.policy.state import Loaded
+from execwatchd.redaction import grammar
 from execwatchd.shared.errors import ConfigError, Failure
 from execwatchd.shared.rules import MAX_UIDS
 
 DIRECTORIES = ("etc/execwatchd", "run/execwatchd", "usr/lib/execwatchd")  # highest precedence first
 FILE = "execwatchd.toml"
+DROP_INS, SECRETS = f"{FILE}.d", "redact.d"
 
 _LARGEST = 16 << 20  # bytes of a file: ten times what all UIDs that the table holds take
 
@@ -47,25 +49,49 @@ def configuration(root: Path = Path("/")) -> Config:
     files, problems = _files(root)
     read = []
     for path in files:
-        try:
-            values = validate.settings(_parse(_read(path)))
-        except validate.InvalidError as error:
-            problems.extend(f"{printable(path)}: {problem}" for problem in error.problems)
-        except OSError as error:
-            problems.append(f"{printable(path)}: cannot be read: {error.strerror}")
-        except _FileError as error:
-            problems.append(f"{printable(path)}: {error}")
-        else:
+        values = _values(path, validate.settings, problems)
+        if values is not None:
             read.append(path)
             _merge(merged, values)
             origins.update((key, path) for key in keys(values))
-    config = Config(Settings.of_file(merged), origins, tuple(read))
+    secrets = _secrets(root, read, problems)
+    config = Config(Settings.of_file(merged), origins, tuple(read), secrets)
     rules = config.settings.rules
     if len(rules.rules) > MAX_UIDS:
         problems.append(f"{printable(read[-1])}: up to here the files have {_too_many(rules)}")
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _values(
+    path: Path, check: Callable[[Mapping[str, Any]], dict[str, Any]], problems: list[str]
+) -> dict[str, Any] | None:
+    """What the file has; None if it has problems, which are added to the others."""
+    try:
+        return check(_parse(_read(path)))
+    except validate.InvalidError as error:
+        problems.extend(f"{printable(path)}: {problem}" for problem in error.problems)
+    except OSError as error:
+        problems.append(f"{printable(path)}: cannot be read: {error.strerror}")
+    except _FileError as error:
+        problems.append(f"{printable(path)}: {error}")
+    return None
+
+
+def _secrets(root: Path, read: list[Path], problems: list[str]) -> tuple[dict[str, Any], ...]:
+    """What the files of redact.d have, in order; `read` is added to."""
+    secrets = []
+    for path in _drop_ins(root, SECRETS, problems):
+        values = _values(path, validate.secrets, problems)
+        if values is not None:
+            secrets.append(values)
+            read.append(path)
+    try:
+        grammar.check(secrets)
+    except ValueError as error:
+        problems.append(f"{printable(read[-1])}: up to here the files of {SECRETS} have too much: {error}")
+    return tuple(secrets)
 
 
 def checked(state_file: Path) -> tuple[Config, str]:
@@ -104,7 +130,9 @@ def last_good(path: Path | None) -> Config | None:
         content = json.loads(_read(path))
         origins = {tuple(key): Path(file) for key, file in content["origins"]}
         settings = Settings.of_file(validate.settings(content["settings"]))
-        return Config(settings, origins, tuple(set(origins.values())))
+        secrets = tuple(map(validate.secrets, content.get("secrets", ())))
+        grammar.check(secrets)
+        return Config(settings, origins, tuple(set(origins.values())), secrets)
     except (OSError, _FileError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -130,16 +158,22 @@ def _too_many(rules: Layer) -> str:
 def _files(root: Path) -> tuple[list[Path], list[str]]:
     """The files to read, in order, and the problems with listing them."""
     mains = [path for directory in DIRECTORIES if os.path.lexists(path := root / directory / FILE)]
-    drop_ins: dict[str, Path] = {}
-    problems = []
+    problems: list[str] = []
+    drop_ins = _drop_ins(root, DROP_INS, problems)
+    return [*(path for path in mains[:1] if not _is_masked(path)), *drop_ins], problems
+
+
+def _drop_ins(root: Path, below: str, problems: list[str]) -> list[Path]:
+    """In the order in which they are read."""
+    found: dict[str, Path] = {}
     for directory in reversed(DIRECTORIES):
-        path = root / directory / f"{FILE}.d"
+        path = root / directory / below
         try:
-            drop_ins.update((name, path / name) for name in _names(path))
+            found.update((name, path / name) for name in _names(path))
         except OSError as error:
             problems.append(f"{printable(path)}: cannot be read: {error.strerror}")
-    in_order = [drop_ins[name] for name in sorted(drop_ins, key=os.fsencode)]
-    return [path for path in (*mains[:1], *in_order) if not _is_masked(path)], problems
+    in_order = [found[name] for name in sorted(found, key=os.fsencode)]
+    return [path for path in in_order if not _is_masked(path)]
 
 
 def _names(directory: Path) -> list[str]:

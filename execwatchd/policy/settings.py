@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from execwatchd.policy.checked import Checked, CheckedSize
 from execwatchd.policy.layer import Layer
-from execwatchd.redaction import redactor
+from execwatchd.redaction import own, redactor
 from execwatchd.shared.quoting import quoted
 from execwatchd.shared.rules import BUILT_IN
 
@@ -15,6 +15,7 @@ Key = tuple[str | int, ...]  # ("default_message",) or ("messages", 501)
 
 ANCESTORS_MAX = 8
 ARGV_BYTES_STEP, ARGV_BYTES_MAX = 512, 32768
+ARGUMENTS = (redactor.ALL, redactor.NAMES, redactor.NONE)
 PATTERNS_MAX, PATTERN_LENGTH_MAX = 64, 1000
 RING_SIZE_MIN, RING_SIZE_MAX = 4 << 10, 128 << 20
 
@@ -58,9 +59,15 @@ def _is_path_of_a_file(value: str) -> bool:
     return value[0] == "/" and named and value.isprintable() and len(value.encode()) < 4096
 
 
+def _check_arguments(value: object) -> str:
+    if isinstance(value, str) and value in ARGUMENTS:
+        return value
+    raise ValueError(f'{quoted(value)} must be "all", "names" or "none"')
+
+
 def _check_redact(value: object) -> list[object] | tuple[object, ...]:
     if isinstance(value, bool):
-        return [redactor.DEFAULT] if value else []
+        return [own.DEFAULT] if value else []
     if isinstance(value, list | tuple) and len(value) <= PATTERNS_MAX:
         return value
     raise ValueError(f"{quoted(value)} must be true, false, or an array of at most {PATTERNS_MAX} patterns")
@@ -74,7 +81,7 @@ def _check_pattern(value: object) -> str:
             f"the pattern {quoted(value)} must be at most {PATTERN_LENGTH_MAX} printable characters"
         )
     try:
-        redactor.check(value)
+        own.check(value)
     except ValueError as error:
         raise ValueError(f"the pattern {quoted(value)}: {error}") from None
     return value
@@ -82,7 +89,7 @@ def _check_pattern(value: object) -> str:
 
 def _check_together(values: Any) -> tuple[str, ...]:
     try:
-        redactor.check_together(values)
+        own.check_together(values)
     except ValueError as error:
         raise ValueError(f"the patterns together: {error}") from None
     return tuple(values)
@@ -101,7 +108,8 @@ class Settings:
 
     `rules` has every default. `argv_bytes` is how much of a command line is recorded. `ring_size` None means
     1 MiB for each possible CPU, at least 8 and at most 128 MiB, rounded up to a power of two. `redact` has
-    redactor.DEFAULT for true, nothing for false. `metrics_file` is empty for none.
+    own.DEFAULT for true, nothing for false. `arguments`: what is recorded of a command line.
+    `metrics_file` is empty for none.
     """
 
     rules: Layer = field(default_factory=lambda: Layer(BUILT_IN))
@@ -112,7 +120,9 @@ class Settings:
     exits: Annotated[bool, Checked(_check_flag)] = False
     argv_bytes: Annotated[int, Checked(_check_argv_bytes)] = 4096
     ring_size: Annotated[int | None, CheckedSize(_check_ring_size)] = None
-    redact: Patterns = (redactor.DEFAULT,)
+    parent_cmdline: Annotated[bool, Checked(_check_flag)] = True
+    redact: Patterns = (own.DEFAULT,)
+    arguments: Annotated[str, Checked(_check_arguments)] = redactor.ALL
     metrics_file: Annotated[str, Checked(_check_metrics_file)] = ""
 
     @classmethod

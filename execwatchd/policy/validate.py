@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from execwatchd.policy import secrets as secret_tables
 from execwatchd.policy.checked import Checked, CheckedSize
 from execwatchd.policy.settings import OTHER_KEYS, Settings
 from execwatchd.policy.state import VERSION
@@ -47,6 +48,11 @@ def settings(values: Mapping[str, Any]) -> dict[str, Any]:
     return _validated(lambda: _SETTINGS.validate_python(values))
 
 
+def secrets(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file in redact.d has, checked, as tables.merged takes it. Raises InvalidError."""
+    return _validated(lambda: _SECRETS.validate_python(values))
+
+
 def state(raw: bytes) -> dict[str, Any]:
     """A state file's keys with checked values, as Layer.of_file takes them. Raises InvalidError."""
     return _validated(lambda: _STATE.validate_json(raw))
@@ -54,9 +60,13 @@ def state(raw: bytes) -> dict[str, Any]:
 
 def _adapter(name: str, hints: Mapping[str, Any]) -> TypeAdapter[dict[str, Any]]:
     """For a dictionary with some of these keys."""
+    return TypeAdapter(_model(name, hints))
+
+
+def _model(name: str, hints: Mapping[str, Any]) -> Any:
     keys = {key: _annotation(hint) for key, hint in hints.items()}
     model: Any = _typed_dict(name, keys, total=False)
-    return TypeAdapter(with_config(ConfigDict(extra="forbid"))(model))
+    return with_config(ConfigDict(extra="forbid"))(model)
 
 
 def _value(member: Member) -> Any:
@@ -115,6 +125,8 @@ _TABLES = {
 }
 # in this order problems are reported
 _SETTINGS = _adapter("Settings", _DEFAULTS | _OTHERS | _TABLES)
+_COMMANDS = {"commands": dict[str, _model("Command", secret_tables.COMMAND_HINTS)]}  # type: ignore[misc]
+_SECRETS = _adapter("Secrets", secret_tables.HINTS | _COMMANDS)
 _STATE = _adapter("State", {"version": Literal[VERSION]} | _STATE_DEFAULTS | _TABLES)
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import re2  # at the start, since a daemon from root's own checkout may not read it later
 
-CALL = 768  # bytes that RE2 reads while Python calls it once, and does something with the answer
-_MEMORY = 8 << 20  # bytes that a pattern may take; beyond, RE2 is slower, and linear still
+from execwatchd.redaction.words import Span
 
-Span = tuple[int, int]
+# Work is counted in instructions of the interpreter: how many take as long as a call of RE2, and how many
+# bytes it reads in the time of one.
+CALL, BYTES = 100, 4
+_MEMORY = 8 << 20  # bytes that a pattern may take; beyond, RE2 is slower, and linear still
 
 
 class TooMuchError(Exception):
@@ -39,21 +41,16 @@ class Regex:
             raise ValueError(error.args[0].decode(errors="replace")) from None
         self.size: int = compiled.programsize
         where = re2._Anchor
-        self._anywhere, self._here, self._all = where.UNANCHORED, where.ANCHOR_START, where.ANCHOR_BOTH
+        self._anywhere, self._here = where.UNANCHORED, where.ANCHOR_START
 
     def find(self, text: bytes, start: int, end: int) -> Sequence[Span]:
         """The spans of the first match and of its groups; -1, -1 where there is none."""
         found: Sequence[Span] = self._match(self._anywhere, text, start, end)
         return found
 
-    def at(self, text: bytes, start: int, end: int) -> Span:
-        """The match that begins at `start`; -1, -1 where there is none."""
-        found: Span = self._match(self._here, text, start, end)[0]
-        return found
-
-    def all(self, text: bytes, start: int, end: int) -> Span:
-        """The match that is all of it; -1, -1 where it is none."""
-        found: Span = self._match(self._all, text, start, end)[0]
+    def at(self, text: bytes, start: int, end: int) -> Sequence[Span]:
+        """The same for the match that begins at `start`."""
+        found: Sequence[Span] = self._match(self._here, text, start, end)
         return found
 
     def is_in(self, text: bytes) -> bool:
@@ -66,38 +63,13 @@ def any_of(patterns: Iterable[str], flags: str = "(?im)", *, memory: int = _MEMO
 
 
 class Work:
-    """What may still be done: bytes that are read, and CALL for each time."""
+    """How many instructions of the interpreter, about, may still be spent on one argv."""
 
     def __init__(self, left: int) -> None:
         self.left = left
 
-
-class Search:
-    """In one text. Raises TooMuchError."""
-
-    def __init__(self, text: bytes, work: Work) -> None:
-        self.text = text
-        self._work = work
-
-    def groups(self, regex: Regex, start: int, end: int) -> Sequence[Span] | None:
-        """The spans of the first match and of its groups."""
-        found = regex.find(self.text, start, end)
-        return found if self._spent(found[0], start, end) else None
-
-    def find(self, regex: Regex, start: int, end: int) -> Span | None:
-        found = regex.find(self.text, start, end)[0]
-        return self._spent(found, start, end)
-
-    def at(self, regex: Regex, start: int, end: int) -> Span | None:
-        """The match that begins at `start`."""
-        return self._spent(regex.at(self.text, start, end), start, end)
-
-    def is_all(self, regex: Regex, start: int, end: int) -> bool:
-        return bool(self._spent(regex.all(self.text, start, end), start, end))
-
-    def _spent(self, found: Span, start: int, end: int) -> Span | None:
-        there = found[0] >= 0
-        self._work.left -= CALL + (found[1] if there else end) - start
-        if self._work.left < 0:
+    def spend(self, cost: int) -> None:
+        """Raises TooMuchError."""
+        self.left -= cost
+        if self.left < 0:
             raise TooMuchError
-        return found if there else None

@@ -8,6 +8,8 @@ unit_name_is_valid(), src/basic/unit-name.c.
 import re
 from typing import NamedTuple
 
+from execwatchd.stream.containers import container
+
 _TYPES = b"service|socket|target|device|mount|automount|swap|timer|path|slice|scope"
 _UNIT = re.compile(
     rb"(?!@)(?:[A-Za-z0-9:_.\\-]+|[A-Za-z0-9:_.\\-]*@[A-Za-z0-9:_.\\@-]+)\.(?:" + _TYPES + rb")"
@@ -18,20 +20,6 @@ _NO_UIDS = (2**16 - 1, 2**32 - 1)  # parse_uid(): -1 as 16 and as 32 bits
 _SESSION = re.compile(rb"session-[A-Za-z0-9]+\.scope")
 _UNIT_NAME_MAX = 256
 
-_HEX = rb"([0-9a-f]{64})"
-# How container runtimes name the cgroup of a container, with systemd's help or without.
-_CONTAINERS = [
-    re.compile(pattern)
-    for pattern in (
-        rb"(?:docker|libpod|cri-containerd|crio|containerd|nerdctl|buildkit)-" + _HEX + rb"\.scope",
-        rb"libpod-(?:payload-)?" + _HEX,
-        _HEX,
-        rb"lxc\.payload\.([^/]+)",
-        rb"machine-([^/]+)\.scope",
-        rb"systemd-nspawn@([^/]+)\.service",
-    )
-]
-_LXC = re.compile(rb"/lxc/([^/]+)")
 _CUT = "…/".encode()
 
 
@@ -56,7 +44,7 @@ def path(components: bytes, *, cut: bool = False) -> bytes:
 def place(full: bytes) -> Place:
     """What systemd and the usual container runtimes would say about this path."""
     names = [name for name in full.split(b"/") if name]
-    return Place(full, _unit(names), _user_unit(names), _container(full, names))
+    return Place(full, _unit(names), _user_unit(names), container(names))
 
 
 def _unit(names: list[bytes]) -> bytes:
@@ -92,13 +80,3 @@ def _is_unit(name: bytes) -> bool:
 def _unescape(name: bytes) -> bytes:
     """systemd puts an underscore before a name that a file of the kernel in a cgroup may have."""
     return name.removeprefix(b"_")
-
-
-def _container(full: bytes, names: list[bytes]) -> bytes:
-    for name in reversed(names):
-        for pattern in _CONTAINERS:
-            match = pattern.fullmatch(name)
-            if match:
-                return match[1]
-    lxc = _LXC.search(full)
-    return lxc[1] if lxc else b""

@@ -19,9 +19,9 @@ class Record(NamedTuple):
 
     Strings are raw bytes; ids as in struct record; `result` 0 or the negative errno.
 
-    `exec_id`: layout.EXEC_ID, or nothing. `argv`: each argument ended by NUL.
-    `cgroup`, `cwd`: components from the leaf up, each ended by NUL. `ancestors`: layout.ANCESTOR each, the
-    parent first.
+    `exec_id`: layout.EXEC_ID; layout.NO_EXEC where there is none. `parent_id`: the same, of the exec in
+    process `parent_pid`. `argv`: each argument ended by NUL. `cgroup`, `exe`, `parent_exe`, `cwd`: components
+    from the leaf up, each ended by NUL. `ancestors`: layout.ANCESTOR each, the parent first.
     """
 
     message: bytes
@@ -38,7 +38,17 @@ class Record(NamedTuple):
     session: int
     pidns: int
     mntns: int
+    exe_device: int
+    exe_mode: int
+    exe_uid: int
+    exe_gid: int
+    exe_inode: int
+    exe_ctime: int
+    caps: int
     timestamp: int
+    exec_id: bytes
+    parent_id: bytes
+    parent_pid: int
     pid: int
     ppid: int
     nspid: int
@@ -47,20 +57,22 @@ class Record(NamedTuple):
     filename: bytes
     interp: bytes
     cgroup: bytes
+    exe: bytes
+    parent_exe: bytes
     argv: bytes
     cwd: bytes
     ancestors: bytes
-    exec_id: bytes
     end: bytes
 
 
-_PARTS = ("filename", "interp", "cgroup", "argv", "cwd", "ancestors", "exec_id", "end")
+_PARTS = ("filename", "interp", "cgroup", "exe", "parent_exe", "argv", "cwd", "ancestors", "end")
 # The value of a member that an earlier layout lacks, where it isn't 0.
 _ABSENT: dict[str, int | bytes] = {
     "loginuid": layout.NO_ID,
     "session": layout.NO_ID,
     **dict.fromkeys(("comm", "new_comm", "parent_comm", "tty", "message"), b"\0"),
     **dict.fromkeys(_PARTS, b""),
+    **dict.fromkeys(("exec_id", "parent_id"), layout.NO_EXEC),
 }
 
 

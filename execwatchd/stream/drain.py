@@ -16,6 +16,7 @@ from execwatchd.shared.guard import Guard
 from execwatchd.stream.decode import MalformedError, Record
 from execwatchd.stream.encoder import Encoder
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.parents import NoParents, Parents
 from execwatchd.stream.ring import Source, Sources
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Reader:
         self.stalled = False
         self.progress = False
         self.redact_with = self._encode.redact_with
+        self.remember_in = self._encode.remember_in
         self.ring = generation.open_ring(self._record)
 
     def read(self) -> bool:
@@ -144,6 +146,7 @@ class Drain:
         self._wait_writable = wait_writable
         self._on_empty = on_empty
         self._readers = [Reader(source, outbox, seen) for source in (*sources.former, sources.current)]
+        self._parents: Parents = NoParents()
         self._pending: asyncio.Handle | None = None
         self._guard = Guard("reading the ring")
         self._stopped = False
@@ -155,8 +158,15 @@ class Drain:
 
     def redact_with(self, redact: Redactor | None) -> None:
         """What takes the secrets out of every record that is not sent yet; None: nothing does."""
+        self._parents.clear()
         for reader in self._readers:
             reader.redact_with(redact)
+
+    def remember_in(self, parents: Parents) -> None:
+        """Where all readers keep the command lines of parents."""
+        self._parents = parents
+        for reader in self._readers:
+            reader.remember_in(parents)
 
     def start(self) -> None:
         """Begin with what waits already."""
@@ -206,6 +216,7 @@ class Drain:
 
     def _read(self, reader: Reader) -> bool:
         empty = reader.read()
+        self._parents.trim()
         self.passes += reader.progress
         self.stalled = reader.stalled
         return empty

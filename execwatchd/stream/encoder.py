@@ -16,18 +16,21 @@ from execwatchd.shared.visible import has_right_to_left
 from execwatchd.stream import end_entry, exec_entry
 from execwatchd.stream.arguments import argv_field, command_line
 from execwatchd.stream.decode import REDACTED, Decoder, Record
+from execwatchd.stream.exec_entry import ID, exec_id
+from execwatchd.stream.parents import NoParents, Parents, parent_field
 
 _numbers = layout.members(
-    "filename_len", "interp_len", "cgroup_len", "timestamp", "argv_len", "cwd_len", "ancestors_len",
-    "exec_id_len", "end_len", "pid", "ppid", "nspid",
+    "filename_len", "interp_len", "cgroup_len", "exe_len", "parent_exe_len", "timestamp", "exec_id",
+    "parent_id", "parent_pid", "argv_len", "cwd_len", "ancestors_len", "end_len", "pid", "ppid", "nspid",
 )  # fmt: skip
 _SIZE = _numbers.size
 _COMMON = layout.record_head(layout.SCHEMA[: layout.SCHEMA.index("timestamp")]).size
-_CWD_FLAGS = int(layout.Flag.HAS_CWD | layout.Flag.CWD_UNREACHABLE)
+_CWD_FLAGS = int(layout.Flag.HAS_CWD | layout.Flag.CWD_UNREACHABLE | layout.Flag.CWD_DELETED)
 # The caches hold 3 MiB at most, whatever is executed. They pay since scripts and checks repeat themselves.
 _REMEMBERED = 512  # entries of each cache
 _SHORT = 256  # bytes of arguments
-_PATHS_SIZE = 1024  # bytes of filename, interp and cgroup
+_PATHS_SIZE = 1024  # bytes of filename, interp, cgroup, exe and parent_exe
+_SOME_EXEC = layout.EXEC_ID.pack(1, 1)
 
 
 class _LongWayError(Exception):
@@ -47,19 +50,26 @@ class Encoder:
         # The short way knows the current schema only: a record of another is never long enough for it.
         self._least = _SIZE if schema == layout.SCHEMA else sys.maxsize
         self.redact_with(None)
+        self.remember_in(NoParents())
+
+    def remember_in(self, parents: Parents) -> None:
+        """Where command lines are kept for the entries of children, and looked for."""
+        self._remember, self._remembered = parents.remember, parents.remembered
 
     def redact_with(self, redact: Redactor | None) -> None:
         """Use this redactor from here on; None: write arguments as they are."""
         suspects = redact.suspects if redact else _no_secret
 
-        def arguments(argv: bytes) -> tuple[bytes, bytes]:
-            """Command line and field. An exception isn't cached: no possible secret stays in memory."""
+        def arguments(argv: bytes) -> tuple[bytes, bytes, bytes]:
+            """Command line, field, and the field for children. An exception isn't cached: no possible secret
+            stays in memory.
+            """
             if suspects(argv) or not (argv.isascii() or _left_to_right(argv)):
                 raise _LongWayError
             line, is_cut = command_line(argv)
             if is_cut:
                 raise _LongWayError
-            return line, argv_field(argv)
+            return line, argv_field(argv), parent_field(line)
 
         self._redact = redact
         self._arguments, self._cached_arguments = arguments, lru_cache(maxsize=_REMEMBERED)(arguments)
@@ -69,46 +79,53 @@ class Encoder:
         if len(data) < self._least:
             return self._long_way(data)
         (
-            filename_len, interp_len, cgroup_len, timestamp, argv_len, cwd_len, ancestors_len, exec_id_len,
-            end_len, pid, ppid, nspid,
+            filename_len, interp_len, cgroup_len, exe_len, parent_exe_len, timestamp, start, execs,
+            parent_start, parent_execs, parent_pid, argv_len, cwd_len, ancestors_len, end_len,
+            pid, ppid, nspid,
         ) = _numbers.unpack_from(data)  # fmt: skip
-        start = _SIZE + filename_len + interp_len + cgroup_len
-        end = start + argv_len
-        argv = data[start:end]
+        at = _SIZE + filename_len + interp_len + cgroup_len + exe_len + parent_exe_len
+        end = at + argv_len
+        argv = data[at:end]
         try:
-            line, field = (self._cached_arguments if argv_len <= _SHORT else self._arguments)(argv)
+            line, field, field_of_children = (
+                self._cached_arguments if argv_len <= _SHORT else self._arguments
+            )(argv)
         except _LongWayError:
             line = b""
         if (
             not line
             or end_len
-            or start > _SIZE + _PATHS_SIZE
-            or len(data) < end + cwd_len + ancestors_len + exec_id_len
+            or not parent_pid
+            or at > _SIZE + _PATHS_SIZE
+            or len(data) < end + cwd_len + ancestors_len
         ):
             return self._long_way(data)
-        pieces = self._common(data[:_COMMON] + data[_SIZE:start])
+        pieces = self._common(data[:_COMMON] + data[_SIZE:at])
         if not pieces:
             return self._long_way(data)
-        introduction, remark, common, cwd_flags = pieces
+        form, introduction, remark, common, cwd_flags = pieces
         extras = b""
-        if nspid or exec_id_len or ancestors_len or cwd_flags:
+        if nspid or ancestors_len or cwd_flags:
             cwd_end = end + cwd_len
-            ancestors_end = cwd_end + ancestors_len
             extras = exec_entry.extras(
-                pid,
-                nspid,
-                cwd_flags,
-                cwd=data[end:cwd_end],
-                ancestors=data[cwd_end:ancestors_end],
-                identity=data[ancestors_end : ancestors_end + exec_id_len],
+                nspid, cwd_flags, cwd=data[end:cwd_end], ancestors=data[cwd_end : cwd_end + ancestors_len]
             )
-        return exec_entry.ENTRY % (
-            pid, introduction, line, remark, pid, ppid, timestamp, line, field, extras, common,
+        own_id, parent_id = ID % (pid, start, execs), ID % (parent_pid, parent_start, parent_execs)
+        self._remember(own_id, field_of_children)
+        return form % (
+            pid, introduction, line, remark, pid, ppid, timestamp, own_id, parent_id, line, field,
+            self._remembered(parent_id, b""), extras, common,
         )  # fmt: skip
 
     def _long_way(self, data: bytes) -> bytes:
         record = self.record(data)
-        return end_entry.encode(record) if record.end else exec_entry.encode(record)
+        if record.end:
+            return end_entry.encode(record)
+        command, is_cut = command_line(record.argv or record.filename)
+        if record.argv:
+            self._remember(exec_id(record.pid, record.exec_id), parent_field(command, is_cut=is_cut))
+        parent_line = self._remembered(exec_id(record.parent_pid, record.parent_id), b"")
+        return exec_entry.written(record, command, is_cut=is_cut, parent_line=parent_line)
 
     def record(self, data: bytes) -> Record:
         """The decoded record without its secrets. Raises MalformedError."""
@@ -120,14 +137,15 @@ class Encoder:
         record = self._decode(data)
         return record._replace(mntns=0) if record.mntns == self._host_mntns else record
 
-    def _shared_pieces(self, shared: bytes) -> tuple[bytes, bytes, bytes, int] | None:
-        """What all entries with these parts of their record share: introduction, remark, fields, and the
-        flags that concern the working directory. None: they need the long way.
+    def _shared_pieces(self, shared: bytes) -> tuple[bytes, bytes, bytes, bytes, int] | None:
+        """What all entries with these parts of their record share: form, introduction, remark, fields, and
+        the flags that concern the working directory. None: they need the long way.
         """
         record = self._decoded(shared[:_COMMON] + bytes(_SIZE - _COMMON) + shared[_COMMON:])
         if not exec_entry.is_usual(record):
             return None
         return (
+            exec_entry.form(record._replace(exec_id=_SOME_EXEC, parent_pid=1)),
             exec_entry.introduction(record),
             exec_entry.remark(record._replace(argv=b"\0")),  # there are arguments, which need no remark
             exec_entry.common(record),

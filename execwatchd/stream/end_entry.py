@@ -38,7 +38,7 @@ def encode(r: Record) -> bytes:
     }
     parts = [
         _HEAD % (message(r).encode(), r.pid, r.uid, r.timestamp, _run_time(r)),
-        exec_id(r.pid, r.exec_id),
+        field(b"EXEC_ID", exec_id(r.pid, r.exec_id)),
     ]
     parts += [
         field(name, value if isinstance(value, bytes) else b"%d" % value)

@@ -6,11 +6,11 @@ import os
 import re
 from functools import lru_cache
 
-from execwatchd.kernel.layout import ANCESTOR, EXEC_ID, HOST_PIDNS, NO_ID, Flag
+from execwatchd.kernel.layout import ANCESTOR, EXEC_ID, HOST_PIDNS, NO_EXEC, NO_ID, Flag
 from execwatchd.shared import quoting
 from execwatchd.shared.message_ids import MessageId
 from execwatchd.shared.visible import has_right_to_left
-from execwatchd.stream import cgroup
+from execwatchd.stream import cgroup, executable
 from execwatchd.stream.arguments import argv_field, command_line
 from execwatchd.stream.decode import REDACTED, Record
 from execwatchd.stream.journal_fields import HEADING, field, line, string
@@ -22,24 +22,34 @@ _TRUNCATED: dict[int, bytes] = {
     int(Flag.TRUNCATED_ARGV): b"argv",
     int(Flag.TRUNCATED_CGROUP): b"cgroup",
     int(Flag.TRUNCATED_CWD): b"cwd",
+    int(Flag.TRUNCATED_EXE): b"exe",
+    int(Flag.TRUNCATED_PARENT_EXE): b"parent_exe",
     _CUT_CMDLINE: b"cmdline",
 }
 _UNUSUAL = sum(_TRUNCATED) | REDACTED
+_GAINED: dict[int, bytes] = {
+    int(Flag.GAINED_EUID): b"euid",
+    int(Flag.GAINED_EGID): b"egid",
+    int(Flag.GAINED_CAPS): b"caps",
+}
+_ANY_GAIN = sum(_GAINED)
 # Plain integers, since an operation on an IntFlag costs a microsecond.
 _HAS_COMM, _HAS_CGROUP, _HAS_CWD = int(Flag.HAS_COMM), int(Flag.HAS_CGROUP), int(Flag.HAS_CWD)
-_UNREACHABLE, _BY_KERNEL = int(Flag.CWD_UNREACHABLE), int(Flag.BY_KERNEL)
-_CUT_ARGV, _CUT_CGROUP, _CUT_CWD = (
-    int(Flag.TRUNCATED_ARGV), int(Flag.TRUNCATED_CGROUP), int(Flag.TRUNCATED_CWD),
-)  # fmt: skip
+_BY_KERNEL, _CUT_ARGV, _CUT_CGROUP = int(Flag.BY_KERNEL), int(Flag.TRUNCATED_ARGV), int(Flag.TRUNCATED_CGROUP)
 _NO_UNIT = int(Flag.CGROUP_OUTSIDE) | _CUT_CGROUP
 _WHERE = _HAS_CGROUP | _NO_UNIT
 _CACHED_PATHS = 256  # entries of a cache; a path may be 4 KiB long
-# Its values: pid, introduction, command line or filename, remark; pid, ppid, timestamp; command line with its
-# remark where it is cut; the field of argv, `extras`, `common`.
-ENTRY = (
+# An exec, unique on its boot: its process, when that was made, and the kernel's count of execs. Each program
+# that sees the exec gives it the same one.
+ID = b"%d-%d-%d"
+# Its values: pid, introduction, command line or filename, remark; pid, ppid, timestamp, its ID and the
+# parent's; command line with its remark where it is cut; the field of argv, the parent's command line as a
+# field, `extras`, `common`.
+_ENTRY = (
     b"MESSAGE=%d%b%b%b\nEXECWATCH_PID=%d\nEXECWATCH_PPID=%d\nEXECWATCH_TIMESTAMP=%d\n"
-    b"EXECWATCH_CMDLINE=%b\n%b%b%b"
+    b"EXECWATCH_EXEC_ID=%b\nEXECWATCH_PARENT_ID=%b\nEXECWATCH_CMDLINE=%b\n%b%b%b%b"
 )
+_NOTHING = b"%.0b"  # takes a value and writes none of it
 _PTS = re.compile(rb"pts([0-9]+)").fullmatch
 
 
@@ -74,17 +84,32 @@ def _cut_remark(r: Record, *, is_cut: bool) -> str:
     return f" # cut, {r.argc} arguments of {len(r.argv)} bytes" if r.argv else " # cut"
 
 
+def form(r: Record) -> bytes:
+    """What the values of an entry are put into. A failed exec has no id, nor has one of an earlier layout."""
+    entry = _ENTRY
+    if r.result or r.exec_id == NO_EXEC:
+        entry = entry.replace(b"EXECWATCH_EXEC_ID=%b\n", _NOTHING)
+    return entry if r.parent_pid else entry.replace(b"EXECWATCH_PARENT_ID=%b\n", _NOTHING)
+
+
 def encode(r: Record) -> bytes:
     """The datagram of this exec's entry, with every field that has a value that isn't the usual one."""
     command, is_cut = command_line(r.argv or r.filename)
+    return written(r, command, is_cut=is_cut)
+
+
+def written(r: Record, command: bytes, *, is_cut: bool, parent_line: bytes = b"") -> bytes:
+    """The same. `command`, `is_cut`: command_line() of its arguments, or of its filename where it has none.
+    `parent_line`: the field with the parent's command line, if that is remembered.
+    """
     line = command if r.argv else b""
     if is_cut and r.argv:
         r = r._replace(flags=r.flags | _CUT_CMDLINE)
-    return ENTRY % (
+    return form(r) % (
         r.pid, introduction(r), command, remark(r, is_cut=is_cut), r.pid, r.ppid, r.timestamp,
-        line + _cut_remark(r, is_cut=is_cut).encode(), argv_field(r.argv),
-        extras(r.pid, r.nspid, r.flags, cwd=r.cwd, ancestors=r.ancestors, identity=r.exec_id),
-        common(r),
+        exec_id(r.pid, r.exec_id), exec_id(r.parent_pid, r.parent_id),
+        line + _cut_remark(r, is_cut=is_cut).encode(), argv_field(r.argv), parent_line,
+        extras(r.nspid, r.flags, cwd=r.cwd, ancestors=r.ancestors), common(r),
     )  # fmt: skip
 
 
@@ -93,30 +118,35 @@ def common(r: Record) -> bytes:
     return b"".join([
         _who(r.result, r.uid, r.euid, r.gid, r.loginuid, r.session, r.pidns, r.mntns, r.tty, r.message),
         _names(r.comm if r.flags & _HAS_COMM else None, r.new_comm, r.parent_comm, r.result),
-        _executable(r.filename, r.interp),
+        executable.executable(r),
+        _privilege(r) if r.caps or r.flags & _ANY_GAIN else b"",
         where(r.cgroup, r.flags),
         b"EXECWATCH_BY_KERNEL=1\n" if r.flags & _BY_KERNEL else b"",
         _unusual(r) if r.flags & _UNUSUAL else b"",
     ])  # fmt: skip
 
 
-def extras(pid: int, nspid: int, flags: int, *, cwd: bytes, ancestors: bytes, identity: bytes) -> bytes:
-    """The fields that few execs have, or that an option adds. `identity`: Record.exec_id."""
+def extras(nspid: int, flags: int, *, cwd: bytes, ancestors: bytes) -> bytes:
+    """The fields that few execs have, or that an option adds."""
     parts = []
-    if identity:
-        parts.append(exec_id(pid, identity))
     if nspid:
         parts.append(b"EXECWATCH_NSPID=%d\n" % nspid)
     if ancestors:
         parts.append(_ancestors(ancestors))
     if flags & _HAS_CWD:
-        parts.append(field(b"CWD", _cwd(cwd, flags)))
+        parts.append(field(b"CWD", executable.directory(cwd, flags)))
     return b"".join(parts)
 
 
 def is_usual(r: Record) -> bool:
     """Whether nothing was cut or redacted. Its argv must be checked apart."""
     return not r.flags & _UNUSUAL
+
+
+def _privilege(r: Record) -> bytes:
+    gained = b" ".join(name for flag, name in _GAINED.items() if r.flags & flag)
+    caps = b"EXECWATCH_CAPS=%x\n" % r.caps if r.caps else b""
+    return (b"EXECWATCH_GAINED=%b\n" % gained if gained else b"") + caps
 
 
 def _unusual(r: Record) -> bytes:
@@ -133,19 +163,14 @@ def truncated(flags: int) -> bytes:
 
 
 def exec_id(pid: int, identity: bytes) -> bytes:
-    """The field that names the exec, unique on its boot. Each program that sees it gives it the same name."""
-    return b"EXECWATCH_EXEC_ID=%d-%d-%d\n" % (pid, *EXEC_ID.unpack(identity))
+    """As ID has it. `identity`: Record.exec_id or Record.parent_id."""
+    return ID % (pid, *EXEC_ID.unpack(identity))
 
 
 def terminal(name: bytes) -> bytes:
     """The device's path below /dev. The kernel's name of /dev/pts/0 is pts0."""
     match = _PTS(name)
     return b"pts/" + match[1] if match else name
-
-
-def _cwd(components: bytes, flags: int) -> bytes:
-    unreachable = b"(unreachable)" if flags & _UNREACHABLE else b""
-    return unreachable + cgroup.path(components, cut=bool(flags & _CUT_CWD))
 
 
 @lru_cache(maxsize=1024)
@@ -195,13 +220,6 @@ def _names(comm: bytes | None, new_comm: bytes, parent_comm: bytes, result: int)
     if not result:
         fields.append(field(b"NEW_COMM", string(new_comm)))
     return b"".join(fields)
-
-
-@lru_cache(maxsize=_CACHED_PATHS)
-def _executable(filename: bytes, interp: bytes) -> bytes:
-    """The fields of both paths, which come with their NULs. A filename that couldn't be read has no field."""
-    fields = [field(b"FILENAME", filename[:-1])] if filename else []
-    return b"".join([*fields, field(b"INTERP", interp[:-1])] if interp else fields)
 
 
 def where(components: bytes, flags: int) -> bytes:

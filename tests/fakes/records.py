@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from execwatchd.kernel import layout
 
-PARTS = ("filename", "interp", "cgroup", "argv", "cwd", "ancestors", "exec_id", "end")
+PARTS = ("filename", "interp", "cgroup", "exe", "parent_exe", "argv", "cwd", "ancestors", "end")
 Value = int | bytes
 
 # one of an ordinary exec: `ls -la` by UID 501 from bash in a terminal of a session
@@ -30,12 +30,23 @@ ORDINARY: dict[str, Value] = {
     "parent_comm": b"sshd",
     "tty": b"pts7",
     "message": b"Hi user 501!",
-    "exec_id": b"",
+    "exec_id": layout.EXEC_ID.pack(900_000_000, 3),
+    "parent_id": layout.EXEC_ID.pack(800_000_000, 2),
+    "parent_pid": 4000,
+    "exe_device": 254 << 20 | 1,
+    "exe_mode": 0o100755,
+    "exe_uid": 0,
+    "exe_gid": 0,
+    "exe_inode": 5001,
+    "exe_ctime": 1_700_000_000_123_456_789,
+    "caps": 0,
     "end": b"",
     "filename": b"/usr/bin/ls\0",
     "interp": b"",
     "argv": b"ls\0-la\0",
     "cgroup": b"session-3.scope\0user-501.slice\0user.slice\0",
+    "exe": b"ls\0bin\0usr\0",
+    "parent_exe": b"sshd\0sbin\0usr\0",
     "cwd": b"",
     "ancestors": b"",
 }

@@ -12,6 +12,8 @@ from execwatchd.kernel.layout import Flag
 from execwatchd.stream.decode import Record
 from execwatchd.stream.exec_entry import encode
 from tests.fakes.native import fields
+from tests.kernel import facts
+from tests.kernel.facts import components
 from tests.kernel.watch import (
     DEFAULT,
     HAS,
@@ -21,7 +23,6 @@ from tests.kernel.watch import (
     after,
     as_dict,
     before,
-    components,
     watching,
 )
 
@@ -32,8 +33,13 @@ def watch() -> Iterator[Watch]:
         yield attached
 
 
-def recorded(watch: Watch, helper: Helper, filename: Path, cwd: bytes | None, flags: int = 0) -> Record:
-    """The record of the helper's exec; all of it is right but perhaps the directory, where that is None."""
+def recorded(
+    watch: Watch, helper: Helper, filename: Path, cwd: bytes | None, flags: int = 0, root: Path | None = None
+) -> Record:
+    """The record of the helper's exec; all of it is right but perhaps the directory, where that is None.
+
+    `root`: the root directory of the helper.
+    """
     expected = before(helper.ready().pid)
     start = watch.of(helper.pid)
     helper.go()
@@ -44,6 +50,8 @@ def recorded(watch: Watch, helper: Helper, filename: Path, cwd: bytes | None, fl
         "flags": HAS | Flag.HAS_CWD | flags,
     }
     expected["cwd"] = record.cwd if cwd is None else components(cwd)
+    if root:
+        expected["exe"] = components(facts.exe(helper.pid).removeprefix(bytes(root)))
     assert as_dict(record) == expected
     assert helper.end() == 0
     return record
@@ -100,7 +108,9 @@ def test_one_that_was_deleted(watch: Watch, runner: Runner, target: Path, public
     helper.go()
     record = watch.first(lambda one: one.pid == helper.pid and one.new_comm.startswith(b"target"))
     assert record.cwd == components(bytes(path))
+    assert record.flags == HAS | Flag.HAS_CWD | Flag.CWD_DELETED
     assert record.pid == expected["pid"]
+    assert fields(encode(record))["EXECWATCH_CWD"] == os.readlink(f"/proc/{helper.pid}/cwd").encode()
 
 
 def test_a_bind_mount(watch: Watch, runner: Runner, target: Path, public: Path) -> None:
@@ -116,11 +126,11 @@ def test_inside_of_a_changed_root(watch: Watch, runner: Runner, target: Path, pu
     inside.mkdir(parents=True)
     os.link(target, public / "root/target")
     helper = runner.start("chroot", "/target", "x", cwd=inside, ROOT=public / "root")
-    recorded(watch, helper, Path("/target"), b"/inside")
+    recorded(watch, helper, Path("/target"), b"/inside", root=public / "root")
 
 
 def test_outside_of_a_changed_root(watch: Watch, runner: Runner, target: Path, public: Path) -> None:
     (public / "jail").mkdir()
     os.link(target, public / "jail/target")
     helper = runner.start("chroot", "/target", "x", cwd=public, ROOT=public / "jail")
-    recorded(watch, helper, Path("/target"), None, Flag.CWD_UNREACHABLE)
+    recorded(watch, helper, Path("/target"), None, Flag.CWD_UNREACHABLE, root=public / "jail")

@@ -12,6 +12,7 @@ import pytest
 from execwatchd.kernel.layout import Flag
 from execwatchd.kernel.loader import FAILURE_TRACEPOINTS, RAW_TRACEPOINTS
 from execwatchd.stream.decode import Record
+from tests.kernel import facts
 from tests.kernel.watch import DEFAULT, HAS, Runner, Watch, as_dict, before, objects, watching
 
 ARGV_BYTES = 4096
@@ -35,6 +36,7 @@ def failed(watch: Watch, runner: Runner, way: str, file: str | Path, *arguments:
     (record,) = watch.of(helper.pid)[len(start) :]
     of_the_exec = ("flags", "argc", "argv", "filename", "argv_total", "new_comm")
     found = as_dict(record)
+    expected |= {**facts.NO_FILE, "exec_id": 0}
     expected |= {"result": -code, "new_comm": b"", "argv_total": 0, **{k: found[k] for k in of_the_exec[:4]}}
     assert found == expected
     return record
@@ -47,6 +49,16 @@ def said(record: Record) -> tuple[str, bytes, bytes, int, int]:
 def test_no_such_file(watch: Watch, runner: Runner) -> None:
     record = failed(watch, runner, "execve", "/nonexistent", "a b", "", "x\n")
     assert said(record) == ("ENOENT", b"/nonexistent\0", b"a b\0\0x\n\0", 3, HAS)
+
+
+@pytest.mark.parametrize("file", ["/nonexistent", "/etc/passwd"])
+def test_a_question_is_no_exec(file: str, watch: Watch, runner: Runner) -> None:
+    """execveat(AT_EXECVE_CHECK), which older kernels answer with EINVAL."""
+    helper = runner.start("check", file, "x").ready()
+    start = watch.of(helper.pid)
+    helper.go()
+    assert errno.errorcode[helper.end()] in {"ENOENT", "EACCES", "EINVAL"}
+    assert watch.of(helper.pid) == start
 
 
 def test_not_executable(watch: Watch, runner: Runner, public: Path) -> None:

@@ -15,7 +15,19 @@ from execwatchd.kernel.layout import NO_ID, Flag
 from execwatchd.shared.rules import Action
 from execwatchd.stream.decode import Record
 from tests.fakes.rules import rule
-from tests.kernel.watch import CGROUPS, HAS, Helper, Runner, Watch, after, as_dict, before, comm_of
+from tests.kernel import facts
+from tests.kernel.watch import (
+    CGROUPS,
+    HAS,
+    Helper,
+    Runner,
+    Watch,
+    after,
+    as_dict,
+    before,
+    comm_of,
+    status,
+)
 
 ARGV_BYTES = 4096
 
@@ -27,6 +39,7 @@ class Case:
         self._watch = watch
         self.helper = helper.ready()
         self.pid = helper.pid
+        self._status = status(self.pid)
         self.expected: dict[str, object] = {**before(self.pid), "filename": os.fsencode(file) + b"\0"}
         self._file = file
 
@@ -40,6 +53,9 @@ class Case:
         )
         assert record.timestamp <= time.monotonic_ns()
         self.expected.update(after(self.pid))
+        self.expected["flags"] = int(
+            HAS | facts.flags(self.pid) | facts.gained(self._status, status(self.pid))
+        )
         return record
 
     def check(self, **differs: object) -> None:
@@ -94,7 +110,7 @@ def test_a_child_that_shares_its_parents_memory(way: str, watch: Watch, runner: 
     record = watch.first(lambda one: one.ppid == helper.pid)
     child = helper.child()
     expected |= {"pid": child, "ppid": helper.pid, "comm": b"ways", "parent_comm": b"ways"}
-    expected |= {"filename": bytes(target) + b"\0", **after(child)}
+    expected |= {"filename": bytes(target) + b"\0", **after(child), **facts.parent(helper.pid)}
     assert as_dict(record) == expected
     assert helper.end() == 0
     assert watch.of(child) == [record]
@@ -244,6 +260,7 @@ def test_a_path_that_is_deleted_afterwards(watch: Watch, runner: Runner, target:
     shutil.copy(target, program)
     helper = runner.start("execve", program, "x").ready()
     expected = {**before(helper.pid), "filename": bytes(program) + b"\0", "new_comm": b"short-lived"}
+    expected |= {"exec_id": facts.start(helper.pid), **facts.of_file(program)}
     helper.go()
     assert helper.end() == 0
     program.unlink()
@@ -269,7 +286,14 @@ def test_the_longest_path(watch: Watch, runner: Runner, target: Path, public: Pa
     shutil.copy(target, program)
     case = Case(watch, runner.start("execve", program, "x"), program)
     assert len(bytes(program)) == 4095
-    case.check(new_comm=b"p" * 15)
+    record = case.go()
+    exe = case.expected["exe"]
+    assert isinstance(exe, bytes)
+    assert exe.startswith(record.exe)
+    assert len(record.exe) > 4095 - 2 * 256
+    flags = int(HAS | Flag.TRUNCATED_EXE)
+    assert as_dict(record) == {**case.expected, "new_comm": b"p" * 15, "flags": flags, "exe": record.exe}
+    assert case.helper.end() == 0
 
 
 def test_a_renamed_caller(watch: Watch, runner: Runner, target: Path) -> None:

@@ -23,6 +23,8 @@ from execwatchd.kernel.options import MIB, Options
 from execwatchd.shared.rules import Action
 from execwatchd.stream.decode import Decoder, Record
 from tests.fakes.rules import rule
+from tests.kernel import facts
+from tests.kernel.facts import components
 
 DEFAULT = Options(ring_size=8 * MIB)
 MESSAGE = b"Hello World"
@@ -169,11 +171,6 @@ def comm_of(pid: int, thread: int = 0) -> bytes:
     return Path(f"/proc/{pid}/task/{thread or pid}/comm").read_bytes().removesuffix(b"\n")
 
 
-def components(path: bytes) -> bytes:
-    """As the kernel side sends a path."""
-    return b"".join(name + b"\0" for name in reversed(path.split(b"/")) if name)
-
-
 def cgroup_of(pid: int) -> bytes:
     text = Path(f"/proc/{pid}/cgroup").read_bytes()
     path = next(line[3:] for line in text.split(b"\n") if line.startswith(b"0::"))
@@ -202,12 +199,13 @@ def before(pid: int) -> dict[str, object]:
         "parent_comm": comm_of(ppid) if ppid else b"",
         "tty": b"",
         "message": MESSAGE,
-        "exec_id": b"",
+        "caps": facts.caps(about),
         "end": b"",
         "interp": b"",
         "cgroup": cgroup_of(pid),
         "cwd": b"",
         "ancestors": b"",
+        **facts.parent(ppid),
     }
 
 
@@ -221,6 +219,9 @@ def after(pid: int) -> dict[str, object]:
         "argv_total": len(cmdline),
         "argc": cmdline.count(b"\0"),
         "euid": int(about["Uid"][1]),
+        "caps": facts.caps(about),
+        "exec_id": facts.start(pid),
+        **facts.file_of(pid),
     }
 
 
@@ -228,9 +229,12 @@ STRINGS = {"comm", "new_comm", "parent_comm", "tty", "message"}
 
 
 def as_dict(record: Record) -> dict[str, object]:
-    """All of a record but its time, strings without the NULs that they are padded with."""
+    """All of a record but its time: strings without the NULs that they are padded with, and of the ids of
+    execs when their process was made.
+    """
     found = record._asdict()
     del found["timestamp"]
+    found |= {name: facts.ticks(found[name]) for name in ("exec_id", "parent_id")}
     return {name: value.rstrip(b"\0") if name in STRINGS else value for name, value in found.items()}
 
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -62,6 +63,13 @@ static void way_execveat(void)
 {
   wait_for_the_test();
   syscall(SYS_execveat, AT_FDCWD, file, arguments, environment, 0);
+}
+
+static void way_check(void) /* only asks whether it may */
+{
+  wait_for_the_test();
+  if (!syscall(SYS_execveat, AT_FDCWD, file, arguments, environment, 0x10000)) /* AT_EXECVE_CHECK */
+    exit(0);
 }
 
 static void way_execveat_directory(void) /* FILE is DIRECTORY//NAME */
@@ -343,6 +351,79 @@ static void way_many(void)
   exit(0);
 }
 
+/* FILE below one of both directories ARGUMENT[1] and [2], whichever it is in at that moment; ARGUMENT[0] times */
+static void way_retry(void)
+{
+  char paths[2][PATH_MAX];
+  int count = atoi(arguments[0]), status;
+  for (int i = 0; i < 2; i++)
+    snprintf(paths[i], PATH_MAX, "%s/%s", arguments[1 + i], file);
+  wait_for_the_test();
+  while (count--) {
+    pid_t child = fork();
+    if (!child) {
+      close(0);
+      for (int i = 0;; i ^= 1)
+        execve(paths[i], arguments, environment);
+    }
+    check(child);
+    check(waitpid(child, &status, 0));
+  }
+  exit(0);
+}
+
+/* This program again, in place: as a member of the family with a new name. */
+static void join_family(const char *parent, unsigned seed, int children, int again)
+{
+  char name[32], seeds[16], number[16], more[2] = {again ? '1' : '0', 0};
+  snprintf(name, sizeof(name), "%d.%x", getpid(), rand());
+  snprintf(seeds, sizeof(seeds), "%u", seed);
+  snprintf(number, sizeof(number), "%d", children);
+  char *argv[] = {"ways", "family", file, name, (char *)parent, seeds, number, more, NULL};
+  execve(file, argv, environment);
+  _exit(errno);
+}
+
+/* Forks `depth` times, each the child of the one before, of which some don't wait; the last one joins. */
+static void forked_member(const char *parent, int depth, int children)
+{
+  for (int i = 0; i < depth; i++) {
+    pid_t child = fork();
+    if (child && rand() % 8)
+      waitpid(child, NULL, 0);
+    if (child)
+      _exit(0);
+  }
+  join_family(parent, rand() ^ getpid(), children, rand() % 4 == 0);
+}
+
+/*
+ * FILE is this program. Arguments: its name, its parent's name, a seed, how many children it has, and whether it
+ * executes itself once more before. Each child is a member, and forks a random number of times before.
+ */
+static void way_family(void)
+{
+  char *name = arguments[0], *parent = arguments[1];
+  int children = atoi(arguments[3]);
+  srand(atoi(arguments[2]));
+  if (*arguments[4] == '1')
+    join_family(parent, rand() ^ getpid(), children, 0);
+  for (int i = 0; i < children; i++) {
+    int depth = rand() % 4 ? rand() % 3 : rand() % 12;
+    pid_t child = fork();
+    check(child);
+    if (!child) {
+      srand(rand() ^ getpid());
+      forked_member(name, depth, children > 8 ? rand() % 3 : 0);
+    }
+    if (rand() % 8)
+      check(waitpid(child, NULL, 0));
+  }
+  while (wait(NULL) > 0)
+    ;
+  exit(0);
+}
+
 static void map_all(pid_t pid, const char *of, unsigned first)
 {
   char path[64];
@@ -451,6 +532,7 @@ static const struct {
 } ways[] = {
   {"execve", way_execve},
   {"execveat", way_execveat},
+  {"check", way_check},
   {"execveat-directory", way_execveat_directory},
   {"execveat-empty-path", way_execveat_empty_path},
   {"fexecve", way_fexecve},
@@ -480,6 +562,8 @@ static const struct {
   {"bad-argument", way_bad_argument},
   {"twice", way_twice},
   {"many", way_many},
+  {"retry", way_retry},
+  {"family", way_family},
   {"subordinate", way_subordinate},
   {"serve", way_serve},
 };

@@ -20,6 +20,7 @@ from execwatchd.policy.settings import Settings
 from execwatchd.stream import end_entry
 from execwatchd.stream.decode import Decoder
 from execwatchd.stream.exec_entry import encode
+from execwatchd.stream.parents import parent_field
 from tests.fakes.records import pack, values
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -39,6 +40,7 @@ def test_every_page_of_the_project_is_there() -> None:
     assert [page.name for page in PAGES] == [
         "execwatchctl.1",
         "execwatchd.8",
+        "execwatchd.redact.5",
         "execwatchd.toml.5",
         "org.execwatch1.5",
     ]
@@ -195,7 +197,7 @@ def test_journal_fields_that_the_daemon_writes_are_documented() -> None:
     full: dict[str, Any] = {"flags": 0xFFFFFFFF & ~int(not_these)}
     full |= {"interp": b"/bin/sh\0", "nspid": 7, "cwd": b"tmp\0", "argv_total": 9000}
     full |= {"pidns": 5, "ancestors": layout.ANCESTOR.pack(812, b"sshd")}
-    full |= {"exec_id": layout.EXEC_ID.pack(1, 2)}
+    full |= {"exe_mode": 0o104755, "caps": 1}
     user = {"cgroup": b"a.service\0app.slice\0user@501.service\0user-501.slice\0user.slice\0"}
     docker = {"cgroup": b"docker-%b.scope\0system.slice\0" % (b"0123456789abcdef" * 4)}
     records = [full, full | {"argv": b"\xff\0"}, full | user, full | docker, full | {"result": -2}]
@@ -203,5 +205,6 @@ def test_journal_fields_that_the_daemon_writes_are_documented() -> None:
     for status in (0, 9):
         end = decoded(pack(values(**full | {"end": layout.END.pack(1, 2, status, 0)})))
         entries.append(end_entry.encode(end))
+    entries.append(parent_field(b"sh"))
     written = set(re.findall(rb"^EXECWATCH_([A-Z_]+)", b"\n".join(entries), re.MULTILINE))
     assert {name.decode() for name in written} == {*NUMBERS, *TEXTS, *ARGUMENTS} - SUMS

@@ -42,6 +42,8 @@ PROMISED = """
 /usr/share/execwatchd/execwatchd.service.d/unit-view.conf
 /usr/share/execwatchd/fleet/stunnel.conf
 /usr/share/execwatchd/journald@execwatchd.conf
+/usr/share/execwatchd/shipping/rsyslog.conf
+/usr/share/execwatchd/shipping/vector.yaml
 /usr/share/execwatchd/sigma/execwatchd.yml
 /usr/share/execwatchd/sigma/load.py
 /usr/share/execwatchd/sigma/matches.yml

@@ -33,6 +33,12 @@ class Tree:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
+    def write_secrets(self, content: str, layer: str = "etc", name: str = "x.toml") -> Path:
+        path = self.root / layer / "execwatchd/redact.d" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        return path
+
     def load(self) -> Config:
         return reader.configuration(self.root)
 
@@ -69,7 +75,9 @@ def test_every_key(tree: Tree) -> None:
         exits = true
         argv_bytes = 32768
         ring_size = "8MiB"
+        parent_cmdline = false
         redact = ["default", "--pin=(.*)"]
+        arguments = "names"
         metrics_file = "/run/a/b.prom"
         [messages]
         0 = "root"
@@ -93,7 +101,9 @@ def test_every_key(tree: Tree) -> None:
         "exits": True,
         "argv_bytes": 32768,
         "ring_size": 8 << 20,
+        "parent_cmdline": False,
         "redact": ("default", "--pin=(.*)"),
+        "arguments": "names",
         "metrics_file": "/run/a/b.prom",
         "messages": {0: "root", 4294967294: "last"},
         "actions": {33: "ignore"},
@@ -273,6 +283,13 @@ def test_bad_redact(tree: Tree, value: str, problem: str) -> None:
     assert tree.problems() == [f"{path.relative_to(tree.root)}: {problem}"]
 
 
+@pytest.mark.parametrize("value", ['"some"', "true", '""', "1"])
+def test_bad_arguments(tree: Tree, value: str) -> None:
+    tree.write(f"arguments = {value}")
+    (problem,) = tree.problems()
+    assert problem.endswith('must be "all", "names" or "none"')
+
+
 @pytest.mark.parametrize(
     "value", ['"a"', '"/"', '"/a/"', '"/."', '"/a/.."', '"/a\\nb"', "1", "false", f'"/{"a" * 4096}"']
 )
@@ -306,7 +323,9 @@ def test_print_config(tree: Tree) -> None:
             "exits = false  # built in",
             "argv_bytes = 4096  # built in",
             "# ring_size is chosen by the number of CPUs  # built in",
+            "parent_cmdline = true  # built in",
             'redact = ["default"]  # built in',
+            'arguments = "all"  # built in',
             'metrics_file = ""  # built in',
             "",
             "[messages]",

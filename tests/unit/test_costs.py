@@ -19,6 +19,7 @@ from execwatchd.redaction.redactor import Redactor
 from execwatchd.shared.quoting import utf8
 from execwatchd.stream.drain import Reader
 from execwatchd.stream.outbox import Outbox
+from execwatchd.stream.parents import Parents
 from tests.fakes.kernel import FakeSource
 from tests.fakes.records import Value, pack, values
 from tests.unit.test_quoting import TOO_MANY, joined
@@ -47,6 +48,8 @@ class Path:
         self.sink = Nowhere()
         self.reader = Reader(self.source, Outbox(self.sink))
         self.reader.redact_with(Redactor(["default"]))
+        self.parents = Parents()
+        self.reader.remember_in(self.parents)
         self.run(_REMEMBERED)
 
     def run(self, count: int) -> None:
@@ -55,6 +58,7 @@ class Path:
             self.source.exec(pack(values(pid=1000 + i, timestamp=10**12 + i, uid=uid, argv=b"ls\0-la\0")))
             while not self.reader.read():
                 pass
+            self.parents.trim()
 
 
 @pytest.fixture
@@ -90,11 +94,11 @@ def instructions(call: Callable[[], object]) -> int:
 
 
 KINDS: dict[str, tuple[Callable[[int], dict[str, Value]], int]] = {
-    "ordinary": (lambda _: {}, 268),
-    "failed": (lambda _: {"result": -2}, 268),
-    "other arguments": (lambda i: {"argv": b"ls\0%d\0" % i}, 442),
-    "long arguments": (lambda _: {"argv": b"ls\0" * 100}, 442),
-    "truncated": (lambda _: {"flags": int(Flag.HAS_COMM | Flag.TRUNCATED_ARGV)}, 1088),
+    "ordinary": (lambda _: {}, 317),
+    "failed": (lambda _: {"result": -2}, 317),
+    "other arguments": (lambda i: {"argv": b"ls\0%d\0" % i}, 502),
+    "long arguments": (lambda _: {"argv": b"ls\0" * 100}, 502),
+    "truncated": (lambda _: {"flags": int(Flag.HAS_COMM | Flag.TRUNCATED_ARGV)}, 1400),
 }
 
 

@@ -52,8 +52,7 @@ def names(events: list[dict[str, Any]]) -> list[str]:
 
 
 def test_every_field_has_its_meaning() -> None:
-    """EXE may come before its field does."""
-    assert MEANINGS.keys() - {"EXE"} == {*NUMBERS, *TEXTS} - OF_MANY - {"EXE"}
+    assert MEANINGS.keys() == {*NUMBERS, *TEXTS} - OF_MANY
 
 
 def named(story: list[Entry]) -> list[Entry]:
@@ -97,6 +96,19 @@ def test_a_parent_of_another_name_or_that_had_ended_is_none() -> None:
         make(51, 50, b"ls", b"bash", at=3, EXEC_ID=b"51-3-1"),
     ]
     assert shown("51", story=story)["ancestors"] == []
+
+
+def test_ids_say_who_the_parent_is_whatever_pid_and_name_say() -> None:
+    """A subshell, 101, ran make; another process had its pid before, and has the shell's name."""
+    story = [
+        make(100, 1, b"bash", b"init", at=1, EXEC_ID=b"100-1-1"),
+        make(101, 1, b"bash", b"init", at=2, EXEC_ID=b"101-2-1"),
+        make(102, 101, b"make", b"bash", at=3, EXEC_ID=b"102-3-1", PARENT_ID=b"100-1-1"),
+    ]
+    (ancestor,) = shown("102", story=story)["ancestors"]
+    assert ancestor["exec_id"] == "100-1-1"
+    assert names(shown("100", story=story)["children"]) == ["make"]
+    assert shown("101", story=story)["children"] == []
 
 
 def test_a_subshell_has_the_shell_as_ancestor() -> None:

@@ -278,3 +278,11 @@ def test_what_ended_is_nobodys_parent(story: Story) -> None:
     story.exec(60, 50, b"ls", b"bash", b"bash", ANCESTORS=b"50:bash 40:bash 1:init")
     story.exec(61, 51, b"id", b"bash", b"bash", ANCESTORS=b"51:bash 50:bash 40:bash 1:init")
     assert story.shape() == [(0, 50, ["bash"]), (0, 40, ["bash"]), (1, 60, ["ls"]), (1, 61, ["id"])]
+
+
+def test_the_ids_tell_whose_child_a_process_is(story: Story) -> None:
+    """A subshell that executed nothing itself is between, and a pid is another process's by now."""
+    story.exec(100, 90, b"bash", b"sshd", b"sshd", EXEC_ID=b"100-1-1")
+    story.exec(102, 101, b"ls", b"bash", b"bash", EXEC_ID=b"102-3-2", PARENT_ID=b"100-1-1")
+    story.exec(103, 100, b"id", b"bash", b"bash", EXEC_ID=b"103-9-2", PARENT_ID=b"100-8-1")
+    assert story.shape() == [(0, 100, ["bash"]), (1, 102, ["ls"]), (0, 103, ["id"])]

@@ -11,14 +11,15 @@ from tests.fakes.records import ORDINARY, PARTS, pack, values
 
 CODES = dict(field.partition(":")[::2] for field in layout.SCHEMA.split())
 FIXED = [name for name in CODES if not name.endswith("_len")]
-U32, S32, U64 = st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**64 - 1)
+U32, S32 = st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1)
+U64, S64 = st.integers(0, 2**64 - 1), st.integers(-(2**63), 2**63 - 1)
 
 
 def member(code: str) -> st.SearchStrategy[int | bytes]:
     if code.endswith("s"):
         size = int(code[:-1])
         return st.binary(min_size=size, max_size=size)
-    return {"I": U32, "i": S32, "Q": U64}[code]
+    return {"I": U32, "i": S32, "Q": U64, "q": S64}[code]
 
 
 RECORDS = st.fixed_dictionaries(
@@ -76,10 +77,12 @@ def test_a_schema_of_other_order_with_members_more_and_less(
 def absent(name: str) -> int | bytes:
     if name in ("loginuid", "session"):
         return layout.NO_ID
+    if name in ("exec_id", "parent_id"):
+        return layout.NO_EXEC
     return b"\0" if CODES[name].endswith("s") else 0
 
 
-@pytest.mark.parametrize("part", ["exec_id", "end", "interp", "cgroup", "cwd", "ancestors"])
+@pytest.mark.parametrize("part", ["exe", "parent_exe", "end", "interp", "cgroup", "cwd", "ancestors"])
 def test_a_schema_without_a_part(part: str) -> None:
     schema = " ".join(f for f in layout.SCHEMA.split() if not f.startswith(f"{part}_len:"))
     assert decoded(pack(ORDINARY, schema), schema) == padded(values(**{part: b""}))

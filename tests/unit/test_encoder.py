@@ -2,6 +2,7 @@
 """The short way of an ordinary exec and the long way of any give the same datagram."""
 
 import errno
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,7 +33,11 @@ CHANGED = st.fixed_dictionaries(
         **dict.fromkeys(("argv", "cgroup", "cwd"), WORDS),
         **dict.fromkeys(("filename", "interp"), st.one_of(st.just(b""), WORD.map(lambda word: word + b"\0"))),
         "ancestors": st.lists(st.builds(ANCESTOR.pack, U32, WORD), max_size=3).map(b"".join),
-        "exec_id": st.one_of(st.just(b""), st.builds(EXEC_ID.pack, U32, U32)),
+        "exec_id": st.builds(EXEC_ID.pack, st.integers(1, 2**64 - 1), U32),
+        "parent_pid": st.one_of(st.just(0), U32),
+        "parent_id": st.builds(EXEC_ID.pack, U32, U32),
+        **dict.fromkeys(("exe", "parent_exe"), WORDS),
+        **dict.fromkeys(("exe_mode", "exe_uid", "exe_inode", "caps"), U32),
     },
 )
 
@@ -48,12 +53,12 @@ def long_ways(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
     """The records that went the long way."""
     gone: list[Record] = []
 
-    def encode(record: Record) -> bytes:
+    def written(record: Record, command: bytes, **known: Any) -> bytes:
         gone.append(record)
-        return encode_it(record)
+        return write_it(record, command, **known)
 
-    encode_it = exec_entry.encode
-    monkeypatch.setattr(exec_entry, "encode", encode)
+    write_it = exec_entry.written
+    monkeypatch.setattr(exec_entry, "written", written)
     return gone
 
 

@@ -63,7 +63,8 @@ def test_an_ordinary_end() -> None:
 def test_the_exec_has_the_same_id() -> None:
     begin = Decoder()(pack(values(exec_id=ID)))
     assert fields(exec_entry.encode(begin))["EXECWATCH_EXEC_ID"] == b"37926-86400000000001-7"
-    assert "EXECWATCH_EXEC_ID" not in fields(exec_entry.encode(Decoder()(pack(values()))))
+    failed = Decoder()(pack(values(result=-2)))
+    assert "EXECWATCH_EXEC_ID" not in fields(exec_entry.encode(failed))
 
 
 OUTCOME = ("EXIT_CODE", "EXIT_SIGNAL", "EXIT_SIGNAL_NAME", "EXIT_RESULT")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execwatchd.kernel import layout
 from execwatchd.kernel.layout import ANCESTOR, NO_ID, Flag
 from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream.decode import Decoder, Record
@@ -70,7 +71,9 @@ def test_an_ordinary_exec() -> None:
         "EXECWATCH_TTY": b"pts/7",
         "EXECWATCH_COMM": b"bash",
         "EXECWATCH_NEW_COMM": b"ls",
-        "EXECWATCH_FILENAME": b"/usr/bin/ls",
+        "EXECWATCH_EXE": b"/usr/bin/ls",
+        "EXECWATCH_EXE_ID": b"254:1:5001:1700000000123456789",
+        "EXECWATCH_PARENT_EXE": b"/usr/sbin/sshd",
         "EXECWATCH_ARGV": b'["ls","-la"]',
         "EXECWATCH_CMDLINE": b"ls -la",
         "EXECWATCH_MESSAGE": b"Hi user 501!",
@@ -78,6 +81,8 @@ def test_an_ordinary_exec() -> None:
         "EXECWATCH_UNIT": b"session-3.scope",
         "EXECWATCH_MNTNS": b"4026531841",
         "EXECWATCH_TIMESTAMP": b"123456789012",
+        "EXECWATCH_EXEC_ID": b"37926-900000000-3",
+        "EXECWATCH_PARENT_ID": b"4000-800000000-2",
     }
 
 
@@ -207,6 +212,9 @@ def test_a_failed_exec() -> None:
     failed: dict[str, Value] = {
         "result": -errno.ENOENT,
         "new_comm": b"",
+        "exec_id": layout.NO_EXEC,
+        "exe": b"",
+        "exe_inode": 0,
         "filename": b"/bin/nosuch\0",
         "argv": b"nosuch\0",
         "argc": 1,
@@ -216,7 +224,8 @@ def test_a_failed_exec() -> None:
     assert found["MESSAGE"] == b"37926 501 bash Hi user 501!: nosuch # ENOENT"
     differs = {"RESULT": b"-2", "ERRNO": b"ENOENT", "FILENAME": b"/bin/nosuch"}
     expected = {**ours(), **differs, "ARGV": b'["nosuch"]', "CMDLINE": b"nosuch"}
-    del expected["NEW_COMM"]
+    for name in ("NEW_COMM", "EXEC_ID", "EXE", "EXE_ID"):
+        del expected[name]
     assert ours(**failed) == expected
 
 
@@ -282,16 +291,24 @@ def test_nothing_is_forged(comm: bytes, argv: list[bytes], filename: bytes, othe
     """Whatever bytes the process chose: one line, the ordinary fields, and its bytes unchanged."""
     joined = b"".join(argument + b"\0" for argument in argv)
     found = entry(
-        comm=comm, new_comm=other, parent_comm=other, argv=joined, filename=filename + b"\0", interp=b"i\n\0"
+        comm=comm,
+        new_comm=other,
+        parent_comm=other,
+        argv=joined,
+        filename=filename + b"\0",
+        interp=b"i\n\0",
+        exe=b"exe\nEXECWATCH_UID=0\0",
     )
     form = "EXECWATCH_ARGV" if "EXECWATCH_ARGV" in found else "EXECWATCH_ARGV_RAW"
-    assert found.keys() == {*entry(), "EXECWATCH_INTERP", form} - ({"EXECWATCH_ARGV"} - {form})
+    names = {*entry(), "EXECWATCH_INTERP", "EXECWATCH_FILENAME", form}
+    assert found.keys() == names - ({"EXECWATCH_ARGV"} - {form})
     assert found["MESSAGE"].decode().isprintable()
     assert found["EXECWATCH_CMDLINE"].decode().isprintable()
     assert found["EXECWATCH_UID"] == b"501"
     raw = {"COMM": comm, "NEW_COMM": other, "PARENT_COMM": other, "FILENAME": filename}
     assert {name: found[f"EXECWATCH_{name}"] for name in raw} == raw
     assert found["EXECWATCH_INTERP"] == b"i\n"
+    assert found["EXECWATCH_EXE"] == b"/exe\nEXECWATCH_UID=0"
 
 
 def test_the_daemons_own_entries() -> None:

@@ -12,7 +12,7 @@ from execwatchd.kernel import buckets, layout, ledger, rules_map
 from execwatchd.kernel.c_source import directory
 from execwatchd.shared.rules import MAX_UIDS, Action
 
-_FLAG = re.compile(r"(?:HAS|TRUNCATED|CGROUP|CWD|BY)_[A-Z_]+")
+_FLAG = re.compile(r"(?:HAS|TRUNCATED|CGROUP|CWD|BY|EXE|PARENT_EXE|IS|GAINED)_[A-Z_]+")
 _MEMBERS = [field.partition(":")[::2] for field in layout.SCHEMA.split()]
 
 
@@ -61,8 +61,10 @@ def test_the_schema_is_struct_record(header: Header) -> None:
     assert header.numbers(*offsets("record", names)) == places(codes)
     sizes = [f"sizeof(((struct record *)0)->{name})" for name in names]
     assert header.numbers(*sizes) == [struct.calcsize(f"={code}") for code in codes]
-    signed = [f"(__typeof__(((struct record *)0)->{name}))-1 < 0" for name, code in _MEMBERS if code in "IiQ"]
-    assert header.numbers(*signed) == [code == "i" for code in codes if code in "IiQ"]
+    signed = [
+        f"(__typeof__(((struct record *)0)->{name}))-1 < 0" for name, code in _MEMBERS if code in "IiQq"
+    ]
+    assert header.numbers(*signed) == [code in "iq" for code in codes if code in "IiQq"]
 
 
 def test_no_member_of_struct_record_is_missing(header: Header) -> None:

@@ -2,23 +2,23 @@
 """What is taken for a secret, and what is not; whatever argv is, in bounded time, nothing else goes."""
 
 import shlex
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from execwatchd.kernel.layout import SCHEMA, Flag
-from execwatchd.redaction import commands, patterns
-from execwatchd.redaction.builtin import LINES, BuiltIn
-from execwatchd.redaction.redactor import Redactor, check
-from execwatchd.redaction.search import CALL, Regex, Work
+from execwatchd.redaction.own import check
+from execwatchd.redaction.redactor import NAMES as NAMES_ONLY
+from execwatchd.redaction.redactor import NONE, Redactor
+from execwatchd.redaction.search import BYTES, CALL
+from execwatchd.redaction.tables import BUILT_IN as TABLES
 from execwatchd.stream.decode import Decoder, Record
 from execwatchd.stream.encoder import redacted
 from execwatchd.stream.exec_entry import encode, message
 from tests.fakes.native import fields
 from tests.fakes.records import Value, pack, values
+from tests.unit.test_costs import instructions
 
 BUILT_IN = Redactor(["default"])
 
@@ -26,8 +26,6 @@ BUILT_IN = Redactor(["default"])
 def clean(record: Record) -> Record:
     return redacted(record, BUILT_IN)
 
-
-RULES = BuiltIn()
 
 # The secrets in it are between «», as they might stand on a command line.
 SECRETS = r"""
@@ -63,7 +61,7 @@ env A_TOKEN=«x» B_SECRET=«y» PATH=/bin cmd
 docker run -e TOKEN=«x» -e HOME=/root image
 docker run -eTOKEN=«x» --env=DB_PASS=«y» image
 docker build --build-arg=NPM_TOKEN=«x» .
-kubectl create secret generic s --from-literal=password=«x» --from-literal=user=me
+kubectl create secret generic s --from-literal=password=«x» --from-literal=user=«me»
 env AWS_ACCESS_KEY_ID=AKIA1 AWS_SECRET_ACCESS_KEY=«x» aws s3 ls
 env PGPASSWORD=«x» MYSQL_PWD=«y» SSHPASS=«z» psql
 mount -t cifs -o username=me,password=«x»,uid=1000 //host/share /mnt
@@ -210,7 +208,7 @@ curl -H "Authorization: AWS «AKID:abc»" https://host/
 curl -H "Authorization: SharedKey «account:abc»" https://host/
 curl -H "Authorization: GoogleLogin «auth=abc»" https://host/
 curl -H "Authorization: «PVEAPIToken=root@pam!t=abc»" https://host/
-curl -H 'Authorization: Bearer «"abc"»' https://host/
+curl -H 'Authorization: Bearer "«abc»"' https://host/
 curl -H 'Authorization: Digest «username="u", response="abc"»' https://host/
 curl "-HAuthorization: Bearer «abc»" https://host/
 curl --header="Authorization: Whatever «abc def»" https://host/
@@ -220,13 +218,13 @@ sh -c "curl -H 'Authorization: SSWS «abc»' https://host/"
 sh -c "curl -H \"Authorization: Digest «response=\\\"abc\\\"»\" https://host/"
 sh -c "curl -H'Authorization: Bearer «abc»' https://host/"
 sh -c "curl -HAuthorization:«abc» https://host/"
-sh -c 'echo Authorization: OAuth «realm="a", response="abc"»'
+sh -c 'echo Authorization: OAuth «realm="a",» «response="abc"»'
 curl -d '{"Authorization": "Bearer «abc»"}' https://host/
 python3 -c "get(u, headers={'Authorization': 'Foo «abc»'})"
 curl -H "X-Api-Key: «k»" https://host/
 curl -H "PRIVATE-TOKEN: «k»" https://host/
 curl -HX-Auth-Token:«k» https://host/
-curl -H "Cookie: «session=abc; other=1»" https://host/
+curl -H "Cookie: session=«abc»; other=«two»; third=1" https://host/
 sh -c "curl -H 'Authorization: Bearer «abc»' https://host/"
 curl -H "Ocp-Apim-Subscription-Key: «k»" https://host/
 http https://host/ "Authorization:Bearer «abc»"
@@ -457,20 +455,7 @@ def test_whatever_it_is(whole: bytes, cut: bool) -> None:
 
 @given(ARGV)
 def test_a_hint_is_wherever_something_is_found(before: bytes) -> None:
-    assert RULES.suspects(before) or not list(RULES.spans(before, Work(10**9)))
-
-
-FINDERS = [(rule, Regex(rule.before + rule.begin)) for kind in patterns.KINDS for rule in kind.rules]
-
-
-@given(ARGV)
-def test_a_clue_is_in_whatever_its_rule_finds(before: bytes) -> None:
-    text = before.translate(LINES)
-    for rule, regex in FINDERS:
-        start, end = regex.find(text, 0, len(text))[0]
-        found = text[start:end].lower()
-        assert start < 0 or rule.clue.encode() in found
-        assert start < 0 or not rule.leads or found[:1] in rule.leads.encode()
+    assert BUILT_IN.suspects(before) or BUILT_IN.clean(before) == before
 
 
 SECRET = st.text("abcXYZ019+/@%^~_", min_size=6, max_size=20).map(lambda text: f"Q{text}Q".encode())
@@ -537,6 +522,29 @@ def test_patterns_of_ones_own(own: list[str], before: bytes, after: bytes) -> No
     assert redacted(record(argv=before), Redactor(own)).argv == after
 
 
+PIN = r"^--pin[=\n]([0-9]+)$"
+
+
+@pytest.mark.parametrize(
+    ("line", "clean"),
+    [
+        ("sh -c 'tool --pin 1234'", "sh -c 'tool --pin ***'"),
+        ("sh -c 'tool  --pin=1234 | x'", "sh -c 'tool  --pin=*** | x'"),
+        ("sh -c \"tool '--pin=1234'\"", "sh -c \"tool '--pin=***'\""),
+        ("sh -c \"tool --pin '1234'\"", "sh -c \"tool --pin '***'\""),
+        ("sudo sh -c 'true; sh -c \"tool --pin 1234\"'", "sudo sh -c 'true; sh -c \"tool --pin ***\"'"),
+        ("find . -exec sh -c 'tool --pin 1234 {}' ;", "find . -exec sh -c 'tool --pin *** {}' ;"),
+        ("ssh host 'tool --pin 1234'", "ssh host 'tool --pin ***'"),
+        ("echo 'tool --pin 1234'", "echo 'tool --pin 1234'"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["default"], ["never"]])
+def test_patterns_of_ones_own_see_the_words_of_command_lines(line: str, clean: str, more: list[str]) -> None:
+    redactor = Redactor([PIN, *more])
+    found = redactor.clean(argv(line)) if redactor.suspects(argv(line)) else argv(line)
+    assert found == argv(clean)
+
+
 @pytest.mark.parametrize(
     ("pattern", "reason"),
     [
@@ -570,62 +578,33 @@ def test_nothing_to_redact_with_is_no_redactor_at_all() -> None:
     assert redacted(record(argv=b"x\0--token=y\0"), Redactor([])).argv == b"x\0--token=y\0"
 
 
-class Counted:
-    """What RE2 is asked: the bytes that it reads, and CALL for each time."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.done = 0
-        for name in "find", "at", "all":
-            monkeypatch.setattr(Regex, name, self._counted(getattr(Regex, name)))
-
-    def _counted(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(regex: Regex, text: bytes, start: int, end: int) -> object:
-            found = method(regex, text, start, end)
-            last = (found[0] if isinstance(found, list) else found)[1]
-            self.done += CALL + (end if last < 0 else last) - start
-            return found
-
-        return counted
-
-    def of(self, argv: bytes, redactor: Redactor = BUILT_IN) -> int:
-        self.done = 0
-        found = redactor.clean(argv)
-        assert found.count(b"\0") == argv.count(b"\0")
-        assert len(found) <= 4 * len(argv)
-        return self.done
-
-
-def bound(size: int, own: int = 0) -> int:
-    """Two tries, the second with a third of the first one's work, and each ends with one call too many."""
-    return 88 * CALL + 13 * size + 2 * own * (CALL + size)
-
-
-@pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch) -> Counted:
-    return Counted(monkeypatch)
-
-
+# What makes the most of each part's work.
 PIECES = [
     b"--token=x\0", b"mysql -p", b"mysql\0", b"-px\0", b"a-", b"password", b"docker ", b"\"", b"'",
     b"\\", b"-c\0", b"sh\0-c\0a ", b"openssl\0passwd\0", b"eyJ.", b"://a:", b"identified by ", b"a", b"x=",
     b"Authorization: ", b"cookie: a=", b"token\0", b"sk-", b"-----BEGIN PRIVATE KEY-----",
+    b"con\0mod\0password\0x\0",
+    b"-ABbC\0", b"a=b;", b"-exec\0mysql\0", b"A=b\0", b";a", b"$(x ", b"<<a\n", b"curl a\0", b"\\n",
+    b"sudo\0", b"\"password\":\"x\",",
+    b"://a:b@", b"-b\0a=b;c=d\0", b"x\0curl a\0",
 ]  # fmt: skip
-NAMES = sorted({name.encode() for command in commands.COMMANDS for name in command.names.split()})
-# all kinds in one
-MIXED = b"true\0-c\0" + b" ".join(name for name in NAMES if name.isalpha()) + b" "
+BEGINS = [
+    b"", b"curl\0", b"nmcli\0", b"vault\0kv\0put\0", b"mysql\0-", b"find\0", b"env\0mysql\0",
+    b"ssh\0h\0curl\0",
+    b"sh\0-c\0curl ", b"sh\0-c\0curl $'",
+]  # fmt: skip
+NAMES = sorted({name.encode().partition(b" ")[0] for name in TABLES.commands})
+ALL_NAMES = b" ".join(NAMES) + b" "
+MOST = 36_000  # instructions of the interpreter for 4 KiB
 
 
-@pytest.mark.parametrize("size", [100, 4096, 32768])
-@pytest.mark.parametrize("piece", [*PIECES, MIXED, MIXED.replace(b" ", b"\0"), MIXED + b"".join(PIECES)])
-def test_its_work_is_bounded(piece: bytes, size: int, work: Counted) -> None:
-    assert work.of((piece * size)[:size]) <= bound(size)
-
-
-@pytest.mark.parametrize("size", [100, 32768])
-@pytest.mark.parametrize("piece", [b"a", b"ab", b"x\0"])
-def test_so_it_is_with_patterns_of_ones_own(piece: bytes, size: int, work: Counted) -> None:
-    own = [r"(a+)+$", r"(a|a)*b|a", r"(x?){30}x{30}"]
-    assert work.of((piece * size)[:size], Redactor(own)) <= bound(size, len(own))
+@pytest.mark.parametrize("piece", [*PIECES, ALL_NAMES, ALL_NAMES.replace(b" ", b"\0")])
+def test_its_work_is_bounded(piece: bytes) -> None:
+    """However its 4 KiB are chosen; a command line of a few words has less to do."""
+    for begin in BEGINS:
+        argv = begin + (piece * 4096)[: 4096 - len(begin)]
+        assert instructions(lambda argv=argv: BUILT_IN.clean(argv)) <= MOST, begin  # type: ignore[misc]
+        assert BUILT_IN.clean(argv).count(b"\0") == argv.count(b"\0")
 
 
 @given(
@@ -633,23 +612,70 @@ def test_so_it_is_with_patterns_of_ones_own(piece: bytes, size: int, work: Count
 )
 def test_its_work_is_bounded_for_any_mixture(pieces: list[bytes], data: st.DataObject) -> None:
     size = data.draw(st.sampled_from([50, 500, 4096]))
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        assert Counted(monkeypatch).of((b"".join(pieces) * size)[:size]) <= bound(size)
+    argv = (b"".join(pieces) * size)[:size]
+    assert instructions(lambda: BUILT_IN.clean(argv)) <= MOST
 
 
-def test_most_of_a_command_line_is_one_search(work: Counted) -> None:
-    """What has no hint is asked for no more than that; and a hint doesn't cost one for each rule."""
+@pytest.mark.parametrize("piece", [b"a", b"ab", b"x\0", b"sh\0-c\0a a;"])
+def test_so_it_is_with_patterns_of_ones_own(piece: bytes) -> None:
+    redactor = Redactor([r"(a+)+$", r"(a|a)*b|a", r"(x?){30}x{30}"])
+    more = 2 * 3 * (CALL + 4096 // BYTES)
+    assert instructions(lambda: redactor.clean((piece * 4096)[:4096])) <= MOST + more
+
+
+ARGUMENTS = b"sudo\0-u\0me\0docker\0login\0-ume\0--password=x\0TOKEN=y\0h\0-\0"
+
+
+def test_no_arguments() -> None:
+    redactor = Redactor(["default"], arguments=NONE)
+    assert redactor.clean(ARGUMENTS) == b"sudo\0" + b"***\0" * 9
+    assert redactor.suspects(ARGUMENTS)
+    assert not redactor.suspects(b"ls\0")
+    assert redactor.clean(b"sudo\0-u\0m") == b"sudo\0***\0***"
+
+
+@pytest.mark.parametrize("wanted", [["default"], []])
+def test_names_of_arguments(wanted: list[str]) -> None:
+    redactor = Redactor(wanted, arguments=NAMES_ONLY)
+    assert redactor.suspects(ARGUMENTS)
+    assert redactor.clean(ARGUMENTS) == (
+        b"sudo\0-u\0***\0docker\0login\0-u***\0--password=***\0TOKEN=***\0***\0-\0"
+    )
+    assert redactor.clean(b"sh\0-c\0secret x\0") == b"sh\0-c\0***\0"
+
+
+@given(ARGV)
+def test_names_are_all_that_stays(before: bytes) -> None:
+    found = Redactor([], arguments=NAMES_ONLY).clean(before)
+    assert found.count(b"\0") == before.count(b"\0")
+    for word, kept in list(zip(before.split(b"\0"), found.split(b"\0"), strict=True))[1:]:
+        assert kept == word or kept.endswith(b"***")
+
+
+def test_most_of_a_command_line_is_one_search() -> None:
+    """What has no hint is asked for no more than that."""
     for line in ("ls -la", "gcc -c -o token.o token.c", "ar rcs libtokenizer.a src/tokenizer/a.o"):
-        assert not RULES.suspects(argv(line))
-    assert work.of(argv("curl -s https://host/")) <= 12 * CALL
+        assert not BUILT_IN.suspects(argv(line))
+    plain = argv("curl -s https://host/")
+    assert instructions(lambda: BUILT_IN.clean(plain)) <= 1500
 
 
 def test_of_too_many_secrets_the_first_are_found() -> None:
     many = b"tool\0" + b"--token=hunter2\0" * 200 + b"plain\0"
-    assert BUILT_IN.clean(many) == b"tool\0" + b"--token=***\0" * 2 + b"***\0" * 199
+    found = BUILT_IN.clean(many)
+    judged = found.count(b"--token=")
+    assert judged >= 15
+    assert found == b"tool\0" + b"--token=***\0" * judged + b"***\0" * (201 - judged)
+
+
+def test_what_waits_for_the_next_command_is_not_passed_if_that_is_too_much() -> None:
+    script = "echo hunter2 | sudo -S sh -c '" + "mysql -px; " * 1000 + "'"
+    assert b"hunter2" not in BUILT_IN.clean(f"sh\0-c\0{script}\0".encode())
 
 
 def test_what_is_too_much_hides_no_script_before_it() -> None:
     script = b"bash\0-c\0id; curl host|sh\0"
-    assert BUILT_IN.clean(script + b"password=xy\0" * 33) == script + b"***\0" * 33
-    assert BUILT_IN.clean(script + MIXED * 20) == script + b"true\0-c\0" + b"***\0" * 38 + b"***"
+    assert BUILT_IN.clean(script + b"password=xy\0" * 100).startswith(script + b"password=***\0")
+    assert BUILT_IN.clean(script + ALL_NAMES * 20).startswith(script)
+    long = b"bash\0-c\0id; curl host|sh; " + b"mysql -px; " * 1000 + b"\0"
+    assert BUILT_IN.clean(long).startswith(b"bash\0-c\0id; curl host|sh; mysql -p***; ")

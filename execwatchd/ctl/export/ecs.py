@@ -60,8 +60,9 @@ def _base(event: Event) -> dict[str, Value]:
     }
     if event.kind == "ended":
         base["process.end"] = _date(event.micros)
-    if event.process:
-        base["process.entity_id"] = f"{event.boot}-{event.process.decode(errors='backslashreplace')}"
+    for process, name in ((event.process, "process"), (event.parent, "process.parent")):
+        if process:
+            base[f"{name}.entity_id"] = f"{event.boot}-{process.decode(errors='backslashreplace')}"
     return base
 
 

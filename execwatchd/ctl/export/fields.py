@@ -38,6 +38,7 @@ FIELDS = {
     "PARENT_EXE": Field(
         "the file that the parent runs", _EXECS, ecs="process.parent.executable", sigma="ParentImage"
     ),
+    "PARENT_ID": Field("names the exec that the parent comes from", "exec, failed; where it can be told"),
     "PARENT_CMDLINE": Field(
         "the parent's arguments, quoted for a shell",
         "exec, failed; if the parent's exec is remembered",
@@ -65,6 +66,13 @@ FIELDS = {
         otel="process.executable.path",
         sigma="Image",
     ),
+    "EXE_ID": Field("that file: device, inode and ctime", "exec"),
+    "EXE_MODE": Field("its mode, octal", "exec; where mode or owner are unusual"),
+    "EXE_OWNER": Field("its user:group", "exec; where mode or owner are unusual"),
+    "FILELESS": Field("1: no directory had the file", "exec; where none had"),
+    "UPPER": Field("1: it is in an overlay's upper layer", "exec; where it is"),
+    "GAINED": Field("privilege that the exec gave: euid, egid, caps", "exec; where it gave some"),
+    "CAPS": Field("effective capabilities, hexadecimal", "exec, failed; where neither none nor all"),
     "FILENAME": Field("program as it was given", "exec, failed; where it is another path than EXE"),
     "INTERP": Field("file that was loaded", "exec, failed; where it is another one"),
     "ARGV": Field(
@@ -116,7 +124,7 @@ FIELDS = {
         otel="process.vpid",
     ),
     "TIMESTAMP": Field("CLOCK_MONOTONIC of it, in ns", "exec, failed, ended, suppressed"),
-    "EXEC_ID": Field("names the exec on this boot", "exec, ended; if ends are recorded"),
+    "EXEC_ID": Field("names the exec on this boot", "exec, ended"),
     "EXIT_CODE": Field("exit code", "ended; by itself", ecs="process.exit_code", otel="process.exit.code"),
     "EXIT_SIGNAL": Field("signal", "ended; by a signal"),
     "EXIT_SIGNAL_NAME": Field("its name", "ended; by a signal"),

@@ -23,13 +23,14 @@ KINDS = {
 NUMBERS = (
     *("LIMIT", "SUPPRESSED", "SUPPRESSED_TOTAL"),
     *("PID", "PPID", "UID", "EUID", "GID", "LOGINUID", "SESSION", "ARGC", "ARGV_BYTES", "RESULT"),
-    *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST", "REDACTED", "BY_KERNEL"),
+    *("PIDNS", "MNTNS", "NSPID", "TIMESTAMP", "LOST", "REDACTED", "BY_KERNEL", "FILELESS", "UPPER"),
     *("EXIT_CODE", "EXIT_SIGNAL", "RUN_TIME_USEC", "PEAK_RSS_KB"),
 )
 TEXTS = (
     *("PARENT_COMM", "TTY", "COMM", "NEW_COMM", "FILENAME", "INTERP", "CMDLINE", "TRUNCATED"),
     *("CWD", "ANCESTORS", "MESSAGE", "ERRNO", "CGROUP", "UNIT", "USER_UNIT", "CONTAINER", "LOST_UIDS"),
-    *("EXEC_ID", "EXIT_RESULT", "EXIT_SIGNAL_NAME"),
+    *("EXE", "EXE_ID", "EXE_MODE", "EXE_OWNER", "GAINED", "CAPS"),
+    *("EXEC_ID", "PARENT_ID", "PARENT_EXE", "PARENT_CMDLINE", "EXIT_RESULT", "EXIT_SIGNAL_NAME"),
 )
 ARGUMENTS = "ARGV", "ARGV_RAW"
 Fact = int | bytes | tuple[bytes, ...]  # what a field says: a number, text, or the arguments
@@ -83,6 +84,16 @@ class Event:
     def process(self) -> bytes:
         """EXEC_ID without the exec's number: the same for all execs of a process. Empty without EXEC_ID."""
         return self.raw("EXEC_ID").rpartition(b"-")[0]
+
+    @property
+    def filename(self) -> bytes:
+        """The program as it was given, which has a field only where that isn't EXE."""
+        return self.raw("FILENAME") or self.raw("EXE")
+
+    @property
+    def parent(self) -> bytes:
+        """The same of the process that the parent's program comes from. Empty where nobody can tell."""
+        return self.raw("PARENT_ID").rpartition(b"-")[0]
 
     @property
     def time(self) -> datetime:

@@ -2,10 +2,11 @@
 """The processes that made the recorded execs, as a tree.
 
 The journal has execs, not processes. A fork that executes nothing leaves no entry, an exit leaves one only
-where ends are recorded, and pids are reused. Where ends are recorded, each exec names its process. Elsewhere
-these rules decide whether two execs of a pid are the same process's: a process keeps its comm from an exec to
-the next unless it renames itself; a fresh fork has its parent's comm; an orphan's new parent is init or an
-ancestor. Execs that break them are those of two processes.
+where ends are recorded, and pids are reused. So each exec names its process and the parent. Of entries
+without these ids, as earlier versions wrote them, rules decide whether two execs of a pid are the same
+process's: a process keeps its comm from an exec to the next unless it renames itself; a fresh fork has its
+parent's comm; an orphan's new parent is init or an ancestor. Execs that break them are those of two
+processes.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from execwatchd.ctl.journal.events import Event
+from execwatchd.ctl.ports import integer
 from execwatchd.shared.quoting import escape
 
 DRAWN = 64  # levels of a tree; deeper processes are indented no further
@@ -31,7 +33,7 @@ class Process:
     timestamps: set[int] = field(default_factory=set)
     children: list["Process"] = field(default_factory=list)
     end: Event | None = None
-    name: bytes = b""  # Event.process, if any of its execs has it
+    name: bytes = b""  # Event.process, if its execs have it
 
     def add(self, event: Event) -> None:
         """Add an exec, unless it is there: a take-over may record it twice."""
@@ -80,7 +82,8 @@ class Forest:
     def _start(self, living: dict[int, Process], pid: int, ppid: int, event: Event) -> Process | None:
         """A new process, or None if it isn't among the wanted pids and their descendants."""
         living.pop(pid, None)
-        parent = _alive(living, ppid) or _nearest_ancestor(living, event)
+        parent = _named(living, event) if event.parent else _alive(living, ppid)
+        parent = parent or _nearest_ancestor(living, event)
         above = {pid, ppid, *(ancestor for ancestor, _ in event.ancestors)}
         if parent is None and self._pids and not self._pids & above:
             return None
@@ -88,6 +91,12 @@ class Forest:
         (self.roots if parent is None else parent.children).append(process)
         living[pid] = process
         return process
+
+
+def _named(living: dict[int, Process], event: Event) -> Process | None:
+    """The process that PARENT_ID names, if it was recorded."""
+    process = living.get(integer(event.parent.partition(b"-")[0]) or 0)
+    return process if process is not None and process.name == event.parent else None
 
 
 def _alive(living: dict[int, Process], pid: int) -> Process | None:

@@ -116,10 +116,13 @@ class _Search:
                 yield event
 
     def _parent(self, child: Entry) -> Entry | None:
-        """The nearest ancestor that executed, unless it had ended by then or has another name."""
+        """The nearest ancestor that executed; without its id, none that had ended or has another name."""
         event = from_entry(child)
         if event is None:
             return None
+        if parent_id := event.raw("PARENT_ID"):
+            term = b"EXECWATCH_EXEC_ID=" + parent_id
+            return next(iter(self._before(child, (MessageId.EXEC,), term, 1)), None)
         parent = event.number("PPID") or 0, escape(event.raw("PARENT_COMM")).encode()
         for pid, comm in (parent, *event.ancestors):
             kinds = MessageId.EXEC, MessageId.EXITED
@@ -135,18 +138,23 @@ class _Search:
 
     def later(self) -> list[Event]:
         """The same of afterwards, ends included."""
-        return _events(self._after((*_EXECS, MessageId.EXITED), self._pid, _RELATED))
+        return _events(self._after((*_EXECS, MessageId.EXITED), (self._pid,), _RELATED))
 
     def children(self, own: Sequence[Event], end: Event | None) -> list[Event]:
         """Execs by children of the process that made these, and that ended so."""
-        comms = {_comm(event) for event in own}
-        children = _events(self._after(_EXECS, self._ppid, _RELATED))
-        last = end.micros if end else math.inf
-        return [child for child in children if child.micros <= last and child.raw("PARENT_COMM") in comms]
+        named = [b"EXECWATCH_PARENT_ID=" + id_ for event in own if (id_ := event.raw("EXEC_ID"))]
+        comms, last = {_comm(event) for event in own}, end.micros if end else math.inf
+
+        def is_child(event: Event) -> bool:
+            if event.parent and self._event.process:
+                return event.parent == self._event.process
+            return event.micros <= last and event.raw("PARENT_COMM") in comms
+
+        return list(filter(is_child, _events(self._after(_EXECS, (self._ppid, *named), _RELATED))))
 
     def end(self) -> Event | None:
         """How the process ended, where that is recorded."""
-        ends = _events(self._after((MessageId.EXITED,), self._pid, _RELATED))
+        ends = _events(self._after((MessageId.EXITED,), (self._pid,), _RELATED))
         return next((end for end in ends if self._event.process and end.process == self._event.process), None)
 
     def neighbours(self, name: bytes) -> list[Event]:
@@ -156,7 +164,7 @@ class _Search:
             return []
         term = name + b"=" + value
         before = _events(self._before(self._entry, _EXECS, term, NEIGHBOURS + 1))
-        after = _events(self._after(_EXECS, term, NEIGHBOURS + 1))
+        after = _events(self._after(_EXECS, (term,), NEIGHBOURS + 1))
         others = (
             [each for each in side if not _is_same(each, self._event)] for side in (before[::-1], after)
         )
@@ -165,17 +173,17 @@ class _Search:
 
     def _before(self, entry: Entry, kinds: Sequence[MessageId], term: bytes, lines: int) -> list[Entry]:
         """The last so many up to an entry, in their order."""
-        query = Query(self._clauses(kinds, term), until=entry.realtime, lines=lines + 1, reverse=True)
+        query = Query(self._clauses(kinds, (term,)), until=entry.realtime, lines=lines + 1, reverse=True)
         entries = [each for each in self._journal.entries(query, lambda: None) if each != entry]
         return entries[:lines][::-1]
 
-    def _after(self, kinds: Sequence[MessageId], term: bytes, lines: int) -> list[Entry]:
-        query = Query(self._clauses(kinds, term), since=self._entry.realtime)
+    def _after(self, kinds: Sequence[MessageId], terms: Clause, lines: int) -> list[Entry]:
+        query = Query(self._clauses(kinds, terms), since=self._entry.realtime)
         entries = self._journal.entries(query, lambda: None)
         return list(islice((each for each in entries if each != self._entry), lines))
 
-    def _clauses(self, kinds: Sequence[MessageId], term: bytes) -> tuple[Clause, ...]:
-        return (*self._always, tuple(b"MESSAGE_ID=" + kind.value.encode() for kind in kinds), (term,))
+    def _clauses(self, kinds: Sequence[MessageId], terms: Clause) -> tuple[Clause, ...]:
+        return (*self._always, tuple(b"MESSAGE_ID=" + kind.value.encode() for kind in kinds), terms)
 
 
 def _events(entries: Sequence[Entry]) -> list[Event]:

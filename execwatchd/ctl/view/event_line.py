@@ -48,7 +48,7 @@ def user(uid: int | None) -> str:
 def command(event: Event) -> str:
     """The command line, quoted for a shell, or the file's name if there are no arguments."""
     words = event.argv
-    text = shell(b"\0".join((*words, b""))) if words else shell(event.raw("FILENAME"))
+    text = shell(b"\0".join((*words, b""))) if words else shell(event.filename)
     return f"{text} # cut" if b"argv" in event.raw("TRUNCATED").split() else text
 
 
@@ -60,7 +60,7 @@ def shell_line(event: Event) -> str:
 
 def notes(event: Event) -> str:
     """In brackets what a reader must know of the line: how it came out, and that its order may be another."""
-    shown = (event.raw("COMM"), event.raw("MESSAGE"), event.raw("FILENAME"), *event.argv)
+    shown = (event.raw("COMM"), event.raw("MESSAGE"), event.filename, *event.argv)
     is_reordered = has_right_to_left(b"\0".join(shown).decode(errors="replace"))
     return " ".join(filter(None, (outcome(event), "[right-to-left]" if is_reordered else "")))
 
