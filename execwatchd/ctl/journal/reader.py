@@ -64,14 +64,14 @@ class Reader:
 
     def next(self) -> int | None:
         """Go to the next entry. Returns its time in µs since the epoch, or None if there is none yet."""
-        while self._reader._next():
+        while _moved(self._reader._next):
             with suppress(OSError):  # of an entry that is damaged
                 return int(self._reader._get_realtime())
         return None
 
     def previous(self, count: int = 1) -> int | None:
         """Go back so many entries, or as many as there are. Returns the time as `next` does."""
-        while self._reader._previous(count):
+        while _moved(self._reader._previous, count):
             with suppress(OSError):
                 return int(self._reader._get_realtime())
             count = 1
@@ -125,6 +125,13 @@ class Reader:
         timeout = self._reader.get_timeout_ms()
         ready = dict(poll.poll(timeout if timeout >= 0 else None))
         return hangup not in ready
+
+
+def _moved(move: Callable[..., Any], *count: int) -> bool:
+    try:
+        return bool(move(*count))
+    except OSError as error:
+        raise Failure(f"cannot read the journal: {error.strerror}") from None
 
 
 def _open(source: Source, files: Sequence[Path]) -> Any:

@@ -116,7 +116,9 @@ class SystemdJournal:
 
     def messages(self) -> Collection[bytes]:
         """Every message that an exec in the journal bears, in no order."""
-        return set(self._reader.values("EXECWATCH_MESSAGE"))
+        with suppress(OSError):  # the index is damaged
+            return set(self._reader.values("EXECWATCH_MESSAGE"))
+        return ()
 
     def damage(self) -> Sequence[str]:
         """A line for each file that can't be read whole, which names it; those found since the last call."""
