@@ -182,14 +182,14 @@ def test_times_are_those_of_journalctl(daemon: Box) -> None:
 
 
 def test_a_time_that_the_log_shows_is_taken_back(daemon: Box) -> None:
-    daemon.run("true", "shown", uid=5604)
-    (line,) = logged(daemon, 1, "--user", "5604", "--comm", "true")
-    (event,) = objects(log(daemon, "--user", "5604", "--comm", "true", "--json"))
-    head, *_ = log(daemon, "--user", "5604", "--comm", "true", "-o", "verbose")
+    daemon.run("true", "shown", uid=5618)
+    mine = ("--user", "5618", "--exe", "true")
+    assert logged(daemon, 1, *mine, "-o", "argv") == ["true shown"]
+    line = log(daemon, *mine)[-1]
+    (event,) = [one for one in objects(log(daemon, *mine, "--json")) if one["kind"] == "exec"]
+    (head,) = [line for line in log(daemon, *mine, "-o", "verbose") if line.endswith(" exec")]
     for moment in (line[:15], event["time"], head.split()[0]):
-        assert log(daemon, "--user", "5604", "--comm", "true", "-o", "argv", "--since", moment) == [
-            "true shown"
-        ]
+        assert log(daemon, *mine, "-o", "argv", "--since", moment) == ["true shown"]
 
 
 def test_one_exec_whole(daemon: Box) -> None:
