@@ -102,7 +102,10 @@ def test_an_entry_has_every_field(daemon: Box) -> None:
     daemon.run("env", "ls", "-d", "all fields", "/", uid=3, check=False)
     entry = one_exec(daemon, 3, "ls -d 'all fields' /")
     assert entry["EXECWATCH_COMM"] == "env"
-    assert entry["EXECWATCH_FILENAME"] == "/usr/bin/ls"
+    assert entry["EXECWATCH_EXE"] == "/usr/bin/ls"
+    assert "EXECWATCH_FILENAME" not in entry
+    assert entry["EXECWATCH_EXEC_ID"].startswith(f"{entry['EXECWATCH_PID']}-")
+    assert {"EXECWATCH_EXE_ID", "EXECWATCH_PARENT_ID", "EXECWATCH_PARENT_EXE"} <= entry.keys()
     assert entry["EXECWATCH_ARGV"] == '["ls","-d","all fields","/"]'
     assert entry["EXECWATCH_CMDLINE"] == "ls -d 'all fields' /"
     assert (entry["EXECWATCH_UID"], entry["EXECWATCH_EUID"], entry["EXECWATCH_GID"]) == ("3", "3", "3")

@@ -46,9 +46,15 @@ def user(uid: int | None) -> str:
 
 
 def command(event: Event) -> str:
-    """The command line, quoted for a shell, or the file's name if there are no arguments."""
+    """The command line, quoted for a shell, or the file's name if there are no arguments. An entry that isn't
+    the daemon's may have no more than the line.
+    """
     words = event.argv
-    text = shell(b"\0".join((*words, b""))) if words else shell(event.filename)
+    text = (
+        shell(b"\0".join((*words, b"")))
+        if words
+        else shell(event.filename) or printable(event.raw("CMDLINE"))
+    )
     return f"{text} # cut" if b"argv" in event.raw("TRUNCATED").split() else text
 
 
