@@ -33,7 +33,7 @@ MEANINGS: Mapping[str, str] = {
     "PPID": "parent",
     "PARENT_COMM": "the parent's name",
     "PARENT_EXE": "the parent's file",
-    "PARENT_CMDLINE": "its command line",
+    "PARENT_CMDLINE": "the parent's command",
     "PARENT_ID": "the parent's id",
     "ANCESTORS": "chain of parents",
     "UID": "user",
