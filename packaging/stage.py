@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / f".venv/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 CONFIG = "/etc/execwatchd/execwatchd.toml"
 # What whole directories are made of; editors and patches leave other things in them.
-KINDS = {".c", ".conf", ".h", ".py", ".service", ".timer", ".toml", ".xml", ".yml"}
+KINDS = {".alloy", ".c", ".conf", ".h", ".py", ".service", ".timer", ".toml", ".xml", ".yaml", ".yml"}
 
 # The daemon's own, and what the distribution's interpreter has: -I leaves out PYTHONPATH, the user's packages
 # and the current directory.
@@ -77,6 +77,7 @@ def _sources(prefix: str, vendored: Collection[str]) -> Iterator[tuple[Path, str
     yield from _tree(units / "execwatchd.service.d", f"{share}/execwatchd/execwatchd.service.d")
     yield units / "journald@execwatchd.conf", f"{share}/execwatchd/journald@execwatchd.conf"
     yield from _tree(units / "fleet", f"{share}/execwatchd/fleet")
+    yield from _tree(ROOT / "contrib/shipping", f"{share}/execwatchd/shipping")
     yield from _tree(ROOT / "contrib/sigma", f"{share}/execwatchd/sigma")
     yield ROOT / "contrib/execwatchd.toml", CONFIG
     bus = ROOT / "packaging/dbus"
@@ -101,6 +102,7 @@ def _documentation(share: str) -> Iterator[tuple[Path, str]]:
     for source, target in (
         ("execwatchctl.bash", "bash-completion/completions/execwatchctl"),
         ("_execwatchctl", "zsh/site-functions/_execwatchctl"),
+        ("_execwatchctl", "zsh/vendor-completions/_execwatchctl"),  # Debian's zsh looks only here in /usr
         ("execwatchctl.fish", "fish/vendor_completions.d/execwatchctl.fish"),
     ):
         yield ROOT / "contrib/completions" / source, f"{share}/{target}"

@@ -22,12 +22,15 @@ _execwatchctl_value() { # of the option before; false if that takes none
     --user) _execwatchctl_users ;;
     -u | --unit) _execwatchctl_units --system ;;
     --user-unit) _execwatchctl_units --user ;;
-    -o | --output) _execwatchctl_words short json ecs otel cat argv ;;
+    -o | --output) _execwatchctl_words short verbose json json-pretty ecs otel cat argv ;;
+    --exe) mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}") ;;
+    -p | --priority) _execwatchctl_words emerg alert crit err warning notice info debug ;;
     --action) _execwatchctl_words record ignore ;;
+    --sort) _execwatchctl_words rate execs name ;;
     --by) _execwatchctl_words user unit command ;;
     -D | --directory) mapfile -t COMPREPLY < <(compgen -d -- "${COMP_WORDS[COMP_CWORD]}") ;;
     -S | --since | -U | --until) _execwatchctl_words today yesterday now ;;
-    -n | --lines | --comm | --host | --session | --pid | --namespace | --message | --interval | --max-lost | --slow) ;;
+    -n | --lines | --comm | -g | --grep | --container | --host | --session | --pid | --namespace | --message | --interval | --max-lost | --slow) ;;
     *) return 1 ;;
   esac
 }
@@ -36,7 +39,7 @@ _execwatchctl() {
   local command=${COMP_WORDS[1]-} current=${COMP_WORDS[COMP_CWORD]}
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    _execwatchctl_words status set unset list action limit default log top --help --version
+    _execwatchctl_words status set unset list action limit default log show top --help --version
     return
   fi
   _execwatchctl_value && return
@@ -55,11 +58,12 @@ _execwatchctl() {
       esac
       ;;
     log)
-      _execwatchctl_words --unit --user-unit --user --comm --host --session --pid --failed --slow --since --until --boot \
-        --lines --follow --output --json --tree --directory --namespace --any-sender --help
+      _execwatchctl_words --unit --user-unit --user --comm --exe --grep --container --priority --host --session --pid --failed --slow --since --until --boot \
+        --lines --reverse --follow --output --json --full --no-pager --tree --directory --namespace --any-sender --help
       ;;
+    show) _execwatchctl_words --output --json --full --no-pager --directory --namespace --any-sender --help ;;
     top)
-      _execwatchctl_words --by --interval --since --once --json --directory --namespace --any-sender --help
+      _execwatchctl_words --by --sort --lines --interval --since --once --json --directory --namespace --any-sender --help
       ;;
   esac
 }

@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line of execwatchctl."""
 
-from argparse import (
-    ArgumentParser,
-    ArgumentTypeError,
-    Namespace,
-    RawDescriptionHelpFormatter,
-)
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from execwatchd import __version__
-from execwatchd.ctl.commands import log, rules, status, top
-from execwatchd.ctl.journal import times
+from execwatchd.ctl import values
+from execwatchd.ctl.commands import log, rules, show, status, top
 from execwatchd.ctl.journal.exec_counts import GROUPINGS
 from execwatchd.ctl.journal.query import is_unit
 from execwatchd.ctl.ports import Tools
 from execwatchd.ctl.users import is_user
+from execwatchd.ctl.view.top_screen import SORTS
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 
 _EXAMPLES = """\
@@ -29,6 +25,7 @@ examples:
   execwatchctl log -n 20 --user alice     her last twenty
   execwatchctl log --failed --since today
   execwatchctl log --tree --unit nginx    as a tree of processes
+  execwatchctl show 4711                  the last one of process 4711, and what was around it
   execwatchctl top                        who runs what how often, live
 
 exit status: 0 done, 1 refused or failed, 2 usage, 3 the daemon or the bus is not there,
@@ -45,17 +42,16 @@ examples:
   execwatchctl log -D /mnt/var/log/journal
 """
 _TOP_EXAMPLES = """\
-keys: u, n, c by user, unit, command; p pause; q quit
+keys: u, n, c by user, unit, command; s sort; p pause; q quit
 
 examples:
-  execwatchctl top --by command
+  execwatchctl top --by command --sort execs -n 10
   execwatchctl top --once --since today   what ran today, counted exactly
   execwatchctl top --json | jq '.groups[] | select(.uid == 0)'
 """
 _Commands = Any  # argparse has a private name for it
 _Add = Callable[..., Any]
 _Run = Callable[[Namespace, Tools], int]
-_SHORTEST = 0.2  # s between two screens
 _TAKES_SIGN = "-S", "--since", "-U", "--until"
 
 
@@ -106,7 +102,7 @@ def parser() -> ArgumentParser:
     top = _Parser(prog="execwatchctl", description=text, epilog=_EXAMPLES)
     top.add_argument("--version", action="version", version=f"execwatchctl {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_status, _set, _unset, _list, _action, _limit, _default, _log, _top):
+    for add in (_status, _set, _unset, _list, _action, _limit, _default, _log, _show, _top):
         add(commands)
     return top
 
@@ -130,9 +126,9 @@ def _status(commands: _Commands) -> None:
     command = _command(commands, status.run, "status", "show what the daemon does and whether it is well")
     _json(command)
     text = "measure rate and loss for so long (0.5; 0: not)"
-    command.add_argument("--interval", type=_seconds, default=0.5, metavar="SECONDS", help=text)
+    command.add_argument("--interval", type=values.seconds, default=0.5, metavar="SECONDS", help=text)
     text = "not well either if more than N executions were lost since it began"
-    command.add_argument("--max-lost", type=_natural, metavar="N", help=text)
+    command.add_argument("--max-lost", type=values.natural, metavar="N", help=text)
 
 
 def _set(commands: _Commands) -> None:
@@ -182,13 +178,33 @@ def _log(commands: _Commands) -> None:
     _source(command.add_argument)
 
 
+def _show(commands: _Commands) -> None:
+    text = "show an execution whole, with what was around it"
+    command = _command(commands, show.run, "show", text)
+    text = "its id, or a process for the latest of its executions"
+    command.add_argument("exec", metavar="ID|PID", help=text)
+    add = command.add_argument
+    forms = "short", "json", "json-pretty"
+    add("-o", "--output", choices=forms, default="short", help="how to print it (short)")
+    add("--json", dest="output", action="store_const", const="json", help="the same as -o json")
+    _terminal(add)
+    _source(add)
+
+
+def _terminal(add: _Add) -> None:
+    add("-l", "--full", action="store_true", help="don't cut lines to the width of the terminal")
+    add("--no-pager", action="store_true", help="print to the terminal itself")
+
+
 def _top(commands: _Commands) -> None:
     text = "show who executes what how often"
     command = _command(commands, top.run, "top", text, _TOP_EXAMPLES)
     add = command.add_argument
     add("--by", choices=GROUPINGS, default=GROUPINGS[0], help="what to count by (user)")
+    add("--sort", choices=SORTS, default=SORTS[0], help="the column to sort by (rate)")
+    add("-n", "--lines", type=values.natural, metavar="N", help="only the first N")
     text = "how often the screen is renewed, and what its rates are measured in (2)"
-    add("--interval", type=_interval, default=2.0, metavar="SECONDS", help=text)
+    add("--interval", type=values.interval, default=2.0, metavar="SECONDS", help=text)
     add("-S", "--since", metavar="TIME", help="count from then on, e.g. today, -1h")
     add("--once", action="store_true", help="print it once: of the last minute, or since then")
     add("--json", action="store_true", help="print it once, as JSON")
@@ -201,12 +217,23 @@ def _filters(add: _Add) -> None:
     add("--user-unit", **several, metavar="UNIT", help="in this unit of a user's own manager")
     add("--user", **several, metavar="USER", help="by this user, a name or a UID")
     add("--comm", **several, metavar="NAME", help="by a program of this name, or of it")
-    add("--session", **several, type=_natural, metavar="N", help="in this audit session")
+    text = "of this file: a path, or the name alone; * and ? stand for others"
+    add("--exe", **several, metavar="GLOB", help=text)
+    add("-g", "--grep", metavar="PATTERN", help="whose arguments, joined by blanks, match this pattern")
+    add("--container", **several, metavar="ID", help="in this container, by the first digits of its id")
+    add("--session", **several, type=values.natural, metavar="N", help="in this audit session")
     text = "by this process; with --tree, its descendants too"
-    add("--pid", **several, type=_natural, metavar="PID", help=text)
+    add("--pid", **several, type=values.natural, metavar="PID", help=text)
     add("--host", **several, metavar="NAME", help="on this host, where the journal has several")
     add("--failed", action="store_true", help="only those that failed, or that did not end with 0")
-    add("--slow", type=_span, metavar="TIME", help="only ends of processes that ran so long, e.g. 10s, 5min")
+    text = "of this priority or a higher one, a name or a number, or of a range of them"
+    add("-p", "--priority", type=values.priorities, metavar="PRIORITY", help=text)
+    add(
+        "--slow",
+        type=values.span,
+        metavar="TIME",
+        help="only ends of processes that ran so long, e.g. 10s, 5min",
+    )
 
 
 def _range(add: _Add) -> None:
@@ -214,14 +241,16 @@ def _range(add: _Add) -> None:
     add("-U", "--until", metavar="TIME", help="not after")
     text = "this boot, or the one with this id or offset (-1)"
     add("-b", "--boot", nargs="?", const="0", metavar="BOOT", help=text)
-    add("-n", "--lines", type=_natural, metavar="N", help="the last N")
+    add("-n", "--lines", type=values.natural, metavar="N", help="the last N")
+    add("-r", "--reverse", action="store_true", help="the newest first")
     add("-f", "--follow", action="store_true", help="go on with new ones until interrupted")
 
 
 def _form(add: _Add) -> None:
-    forms = "short", "json", "ecs", "otel", "cat", "argv"
+    forms = "short", "verbose", "json", "json-pretty", "ecs", "otel", "cat", "argv"
     add("-o", "--output", choices=forms, default="short", help="how to print them (short)")
     add("--json", dest="output", action="store_const", const="json", help="the same as -o json")
+    _terminal(add)
     add("--tree", action="store_true", help="print processes as a tree")
 
 
@@ -229,33 +258,3 @@ def _source(add: _Add) -> None:
     add("-D", "--directory", metavar="DIR", help="read the journal files in DIR")
     add("--namespace", metavar="NAME", help="read this journal namespace only")
     add("--any-sender", action="store_true", help="believe entries whoever wrote them")
-
-
-def _span(text: str) -> int:
-    try:
-        return times.span(text)
-    except (ValueError, OverflowError):
-        raise ArgumentTypeError(f"not a length of time: {text}") from None
-
-
-def _natural(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise ArgumentTypeError(f"not a number: {text}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 3600:
-        raise ArgumentTypeError(f"not a number of seconds: {text}")
-    return seconds
-
-
-def _interval(text: str) -> float:
-    seconds = _seconds(text)
-    if seconds < _SHORTEST:
-        raise ArgumentTypeError(f"shorter than {_SHORTEST} s: {text}")
-    return seconds

@@ -2,7 +2,7 @@
 """The daemon and the journal as the commands use them: protocols, so that tests can replace both."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -91,8 +91,9 @@ Clause = tuple[bytes, ...]  # FIELD=value terms, of which at least one must hold
 class Query:
     """Entries that satisfy every clause, between `since` and `until` (µs of CLOCK_REALTIME).
 
-    `lines`: only the last so many, in the journal's order. `follow`: go on with new entries. `ran`: no ends
-    of processes that ran for less than so many µs; a clause can't express that.
+    `lines`: only the last so many, in the journal's order. `follow`: go on with new entries. `accept`: what a
+    clause can't express; only reading an entry decides. `reverse`: the last comes first. `on_read` is called
+    with the time of each entry that was looked at.
     """
 
     clauses: tuple[Clause, ...] = ()
@@ -100,16 +101,17 @@ class Query:
     until: int | None = None
     lines: int | None = None
     follow: bool = False
-    ran: int | None = None
+    accept: Callable[[Entry], bool] | None = None
+    reverse: bool = False
+    on_read: Callable[[int], object] = lambda _realtime: None
 
     def covers(self, realtime: int) -> bool:
         """Whether a point in time is between `since` and `until`."""
         return (self.since or 0) <= realtime and (self.until is None or realtime <= self.until)
 
     def accepts(self, entry: Entry) -> bool:
-        """Whether the entry satisfies `ran`; all entries but ends do."""
-        ran = entry.fields.get("EXECWATCH_RUN_TIME_USEC")
-        return self.ran is None or ran is None or (integer(ran) or 0) >= self.ran
+        """Whether the entry satisfies `accept`."""
+        return self.accept is None or self.accept(entry)
 
 
 class Journal(Protocol):
@@ -130,8 +132,14 @@ class Journal(Protocol):
     def boots(self) -> Sequence[str]:
         """The boot ids in the journal, oldest first."""
 
+    def messages(self) -> Collection[bytes]:
+        """Every message that an exec in the journal bears, in no order."""
+
     def readable(self) -> bool:
         """Whether there is a system journal that may be read."""
+
+    def damage(self) -> Sequence[str]:
+        """A line for each file that can't be read whole, which names it; those found since the last call."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,8 @@ from execwatchd.shared.message_ids import MessageId
 BOOT = "0123456789abcdef0123456789abcdef"
 UNIT = b"execwatchd.service"
 EPOCH = 1_700_000_000_000_000  # µs, Tue 2023-11-14 22:13:20 UTC
+
+WARNINGS = MessageId.EVENTS_LOST, MessageId.STORM_STARTED, MessageId.STORM_CONTINUES
 
 PROPERTIES: Mapping[str, Any] = {
     "DefaultMessage": "Hello World",
@@ -93,13 +95,15 @@ class FakeJournal:
         self.later = list(later)
         self.boot_ids: Sequence[str] = (BOOT,)
         self.may_read = True
+        self.damaged: Sequence[str] = []
         self.queries: list[Query] = []
         self.sources: list[Source] = []
 
     def entries(self, query: Query, before_wait: Callable[[], object]) -> Iterator[Entry]:
         self.queries.append(query)
         matching = [entry for entry in self.stored if _matches(entry, query)]
-        yield from matching if query.lines is None else matching[len(matching) - query.lines :]
+        last = matching if query.lines is None else matching[max(0, len(matching) - query.lines) :]
+        yield from reversed(last) if query.reverse else last
         while query.follow and self.later:
             before_wait()
             entry = self.later.pop(0)
@@ -130,6 +134,13 @@ class FakeJournal:
     def boots(self) -> Sequence[str]:
         return self.boot_ids
 
+    def messages(self) -> Collection[bytes]:
+        return {message for entry in self.stored if (message := entry.fields.get("EXECWATCH_MESSAGE"))}
+
+    def damage(self) -> Sequence[str]:
+        lines, self.damaged = self.damaged, []
+        return lines
+
     def readable(self) -> bool:
         return self.may_read
 
@@ -158,6 +169,7 @@ def entry(
     named = {f"EXECWATCH_{name}": value for name, value in raw.items()}
     named |= {"MESSAGE": text, "MESSAGE_ID": kind.value.encode(), "_BOOT_ID": BOOT.encode()}
     named["SYSLOG_IDENTIFIER"] = b"execwatchd"
+    named["PRIORITY"] = b"4" if kind in WARNINGS else b"6"
     if sender is not None:
         named["_SYSTEMD_UNIT"] = sender
     return Entry(EPOCH + at * 1_000_000, at * 1_000_000, named)
@@ -241,9 +253,10 @@ class Rig:
         self.manager = manager or FakeManager()
         self.journal = journal or FakeJournal()
         self.out = ""
+        self.stream: Callable[[], io.StringIO] = io.StringIO
 
     def run(self, *arguments: str, width: int | None = None, colour: bool = False) -> int:
-        stream = io.StringIO()
+        stream = self.stream()
         status = main(arguments, Tools(Console(stream, width, colour), self._manager, self._journal))
         self.out = stream.getvalue()
         return status

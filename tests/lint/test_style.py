@@ -21,7 +21,7 @@ BOUNDARIES = {
     "dbus_next": {"execwatchd/bus/wire.py", "execwatchd/ctl/daemon/client.py"},
     "pydantic": {"execwatchd/policy/validate.py"},
     "pydantic_core": {"execwatchd/policy/validate.py"},
-    "re2": {"execwatchd/redaction/search.py"},
+    "re2": {"execwatchd/redaction/search.py", "execwatchd/ctl/journal/pattern.py"},
     "systemd": {"execwatchd/service_manager.py", "execwatchd/ctl/journal/reader.py"},
     "wcwidth": {"execwatchd/ctl/view/terminal.py"},
 }

@@ -19,6 +19,8 @@ CACHE = Path("/var/cache/execwatchd-tests")
 SYSTEM = "systemd,systemd-sysv,dbus"
 BUILDING = ("make", "python3-venv")
 OTHER_FORMAT = "rpm"
+# Other log programs, each fetched by itself, since two of them conflict.
+SHIPPERS = ("rsyslog", "syslog-ng-core", "systemd-journal-remote")
 LOCKS = ("requirements", "requirements-package")
 
 
@@ -60,9 +62,10 @@ def dependencies() -> list[str]:
 
 def root(release: Release) -> Path:
     """A minimal system; the packages that the tests install later wait in its apt's cache."""
-    wanted = " ".join([*dependencies(), *BUILDING, OTHER_FORMAT])
-    download = f"apt-get install -qqy --download-only {wanted}"
-    options = ("--skip=cleanup/apt", f'--customize-hook=chroot "$1" {download}')
+    wanted = (" ".join([*dependencies(), *BUILDING, OTHER_FORMAT]), *SHIPPERS)
+    download = 'chroot "$1" apt-get install -qqy --download-only'
+    hooks = [f"--customize-hook={download} {packages}" for packages in wanted]
+    options = ("--skip=cleanup/apt", *hooks)
     return _root(release.suite, release.suite, SYSTEM, *options)
 
 

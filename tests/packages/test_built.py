@@ -42,6 +42,8 @@ PROMISED = """
 /usr/share/execwatchd/execwatchd.service.d/unit-view.conf
 /usr/share/execwatchd/fleet/stunnel.conf
 /usr/share/execwatchd/journald@execwatchd.conf
+/usr/share/execwatchd/shipping/rsyslog.conf
+/usr/share/execwatchd/shipping/vector.yaml
 /usr/share/execwatchd/sigma/execwatchd.yml
 /usr/share/execwatchd/sigma/load.py
 /usr/share/execwatchd/sigma/matches.yml
@@ -52,6 +54,7 @@ PROMISED = """
 /usr/share/man/man8/execwatchd.8.gz
 /usr/share/polkit-1/actions/org.execwatch1.policy
 /usr/share/zsh/site-functions/_execwatchctl
+/usr/share/zsh/vendor-completions/_execwatchctl
 """
 # The newest symbols of the versions that a package with compiled libraries depends on.
 LINKED: dict[str, dict[str, tuple[int, ...]]] = {

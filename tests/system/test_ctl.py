@@ -150,6 +150,64 @@ def test_an_exec_by_the_names_of_others(daemon: Box) -> None:
     assert int(otel["ObservedTimestamp"]) >= int(otel["Timestamp"])
 
 
+TIMES = """\
+Nov 30 12:45:38
+-1month
+1 month ago
+-2M
+-1y
+1 year ago
+2026-11-30 9:00
+9:00
+2026-11-3
+24-01-31
+today UTC
+-5µs
+2026-11-30  09:00
+2026-11-30 09:00:60
+soon
+"""
+
+
+def test_times_are_those_of_journalctl(daemon: Box) -> None:
+    script = """
+        while IFS= read -r time; do
+          journalctl -q -n 1 --since="$time" >/dev/null 2>&1; theirs=$?
+          execwatchctl log -n 1 --since="$time" >/dev/null 2>&1; ours=$?
+          echo "$((theirs != 0)) $((ours != 0)) $time"
+        done
+    """
+    lines = daemon.run("bash", "-c", script, stdin=TIMES).stdout.splitlines()
+    assert lines == [f"0 0 {time}" for time in TIMES.splitlines()[:-1]] + ["1 1 soon"]
+
+
+def test_a_time_that_the_log_shows_is_taken_back(daemon: Box) -> None:
+    daemon.run("true", "shown", uid=5618)
+    mine = ("--user", "5618", "--exe", "true")
+    assert logged(daemon, 1, *mine, "-o", "argv") == ["true shown"]
+    line = log(daemon, *mine)[-1]
+    (event,) = [one for one in objects(log(daemon, *mine, "--json")) if one["kind"] == "exec"]
+    (head,) = [line for line in log(daemon, *mine, "-o", "verbose") if line.endswith(" exec")]
+    for moment in (line[:15], event["time"], head.split()[0]):
+        assert log(daemon, *mine, "-o", "argv", "--since", moment) == ["true shown"]
+
+
+def test_one_exec_whole(daemon: Box) -> None:
+    daemon.run("bash", "-c", "/usr/bin/env true inner; /usr/bin/id; true", "outer", uid=5616)
+    logged(daemon, 4, "--user", "5616")
+    by_name = {one["new_comm"]: one for one in objects(log(daemon, "--user", "5616", "--json"))}
+    shown = json.loads(ctl(daemon, "show", str(by_name["true"]["pid"]), "--json").stdout)
+    assert shown["exec"] == by_name["true"]
+    assert [one["argv"][-2:] for one in shown["execs"]] == [["true", "inner"], ["true", "inner"]]
+    assert shown["ancestors"][0] == by_name["bash"]
+    shown = json.loads(ctl(daemon, "show", str(by_name["bash"]["pid"]), "--json").stdout)
+    assert [one["new_comm"] for one in shown["children"]] == ["env", "true", "id"]
+    sheet = ctl(daemon, "show", str(by_name["id"]["pid"])).stdout
+    assert "user  5616\n" in sheet
+    assert "\nAround it by the same user\n" in sheet
+    assert ctl(daemon, "show", str(by_name["id"]["pid"]), uid=5617).returncode == 1
+
+
 def test_boots(daemon: Box) -> None:
     daemon.run("true", uid=5603)
     assert len(logged(daemon, 1, "--user", "5603", "-b", "0")) == 1
@@ -223,6 +281,7 @@ EXECWATCH_PID=1
 EXECWATCH_PPID=0
 EXECWATCH_UID=5607
 EXECWATCH_CMDLINE=evil
+EXECWATCH_ARGV=["evil"]
 _SYSTEMD_UNIT=execwatchd.service
 """
 

@@ -19,13 +19,14 @@ from tests.system.harness import Boot, Box, Entry, wait_until
 from tests.system.storm import UID, at_rest
 
 FLOODER, OTHER = UID + 21000, UID + 21001
-FLOOD, COUNT, BATCHES = 1500, 100, 10
+FLOOD, COUNT, BATCHES = 4000, 100, 10
 LONG = "\x01" * 4000
-STOPPED, RUNNING = 0.2, 0.02  # s, by turns
+STOPPED, RUNNING = 0.5, 0.01  # s, by turns
 ONLY_THESE = f"""\
 mkdir -p $R/etc/execwatchd/execwatchd.toml.d
 cat >$R/etc/execwatchd/execwatchd.toml.d/flood.toml <<T
 default_action = "ignore"
+ring_size = "4MiB"
 actions = {{ {FLOODER} = "record", {OTHER} = "record" }}
 T
 """

@@ -7,12 +7,14 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import date
 from functools import partial
 
 import pytest
 
 from execwatchd.ctl.export.fields import FIELDS
 from execwatchd.ctl.journal import events
+from execwatchd.ctl.view import moments
 from tests.running import nothing_is_left_running
 
 __all__ = ["nothing_is_left_running"]
@@ -20,8 +22,9 @@ __all__ = ["nothing_is_left_running"]
 
 @pytest.fixture
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Times are shown in UTC."""
+    """Times are shown in UTC, on the day of most of the tests' events."""
     monkeypatch.setenv("TZ", "UTC0")
+    monkeypatch.setattr(moments, "today", lambda: date(2023, 11, 14))
     time.tzset()
     yield
     monkeypatch.undo()

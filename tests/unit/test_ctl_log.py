@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from execwatchd.ctl.ports import Entry, Source
+from execwatchd.ctl.view import moments
 from execwatchd.ctl.view.terminal import width
 from execwatchd.shared import quoting
 from execwatchd.shared.errors import Failure
@@ -44,10 +46,44 @@ def test_columns() -> None:
     one = rig(LS, MISSING, LOST)
     assert one.run("log") == 0
     assert one.lines == [
-        "Nov 14 22:13:20   37926 3999999999 bash            Hello World          ls -la",
-        "Nov 14 22:13:21       7 root       bash            Hello World          [ENOENT] nosuch",
+        "Nov 14 22:13:20   37926 3999999999 bash            ls -la",
+        "Nov 14 22:13:21       7 root       bash            [ENOENT] nosuch",
         "Nov 14 22:13:22 -- 12 execs were not recorded",
     ]
+
+
+def test_messages_have_a_column_where_they_differ() -> None:
+    one = rig(LS, MISSING, exec_entry(8, b"id", MESSAGE="Hi!", at=1), LOST)
+    assert one.run("log") == 0
+    assert one.lines == [
+        "Nov 14 22:13:20   37926 3999999999 bash            Hello World          ls -la",
+        "Nov 14 22:13:21       7 root       bash            Hello World          [ENOENT] nosuch",
+        "Nov 14 22:13:21       8 4242       bash            Hi!                  id",
+        "Nov 14 22:13:22 -- 12 execs were not recorded",
+    ]
+
+
+def test_a_message_that_is_new_gets_a_column_from_then_on() -> None:
+    one = rig(LS, later=[LS, exec_entry(8, b"id", MESSAGE="Hi!"), LS])
+    one.run("log", "-f")
+    assert ["H" in line.split("bash")[1] for line in one.lines] == [False, False, True, True]
+
+
+def test_a_date_where_it_is_not_today_and_a_year_where_it_is_not_this(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = rig(LS)
+    for today, cells, time in (
+        (date(2023, 11, 14), 80, "22:13:20"),
+        (date(2023, 11, 15), 80, "Nov 14 22:13:20"),
+        (date(2023, 11, 15), 40, "Nov 14 22:13:20"),
+        (date(2023, 11, 14), 120, "Nov 14 22:13:20"),
+        (date(2024, 1, 1), 80, "2023-11-14 22:13:20"),
+    ):
+        monkeypatch.setattr(moments, "today", lambda today=today: today)
+        for arguments in ((), ("--tree",)):
+            one.run("log", *arguments, width=cells)
+            assert one.out.startswith(f"{time} ")
 
 
 def test_colours_on_a_terminal() -> None:
@@ -140,6 +176,32 @@ def test_hosts_of_a_fleet_are_told_apart() -> None:
     assert len(one.lines) == 2
     one.run("log", "--host", "web\x1b2", "-o", "argv")  # another host's losses don't matter here
     assert one.lines == ["id"]
+
+
+def test_verbose_is_every_field_under_its_name_in_the_journal() -> None:
+    one = rig(_on(b"web\x1b1", exec_entry(7, b"ls", b"a\nb", UNIT=b"x.service", text=b"7 x\n")))
+    one.run("log", "-o", "verbose")
+    head, *fields = one.lines
+    assert head == "2023-11-14T22:13:20.000000+00:00 web\\0331 exec"
+    assert fields[:2] == ["    MESSAGE=7 x\\012", "    EXECWATCH_PID=7"]
+    assert "    EXECWATCH_MESSAGE=Hello World" in fields
+    assert fields[-1] == '    EXECWATCH_ARGV=["ls", "a\\nb"]'
+    assert one.out[:-1].replace("\n", "").isprintable()
+
+
+def test_json_may_have_a_line_for_each_member() -> None:
+    one = rig(LS, MISSING)
+    for arguments in ((), ("--tree",)):
+        one.run("log", "-o", "json", *arguments)
+        compact = [json.loads(line) for line in one.lines]
+        one.run("log", "-o", "json-pretty", *arguments)
+        objects, decoder, text = [], json.JSONDecoder(), one.out
+        while text:
+            value, end = decoder.raw_decode(text)
+            objects.append(value)
+            text = text[end:].lstrip()
+        assert objects == compact
+        assert len(one.lines) > 20
 
 
 def test_argv_says_where_arguments_were_cut() -> None:
@@ -253,8 +315,8 @@ def test_what_never_was_an_exec_is_left_out() -> None:
 EXECS = (
     exec_entry(1, b"a", at=1, UID=0, COMM=b"bash", UNIT=b"nginx.service"),
     exec_entry(2, b"b", at=2, COMM=b"a b", USER_UNIT=b"nginx.service"),
-    exec_entry(3, b"c", at=3, SESSION=5, UNIT=b"ssh@1.socket"),
-    failed_entry(4, b"d", at=4, UID=7),
+    exec_entry(3, b"c", at=3, SESSION=5, UNIT=b"ssh@1.socket", CONTAINER=b"0123abcd"),
+    failed_entry(4, b"d", at=4, UID=7, CONTAINER=b"0123ffff"),
 )
 
 
@@ -279,6 +341,22 @@ EXECS = (
         (("--until", f"@{EPOCH // 10**6 + 2}"), "ab"),
         (("-n", "2"), "cd"),
         (("--lines=0",), ""),
+        (("--exe", "/bin/a"), "a"),
+        (("--exe", "b", "--exe", "[cd]"), "bcd"),
+        (("--exe", "/b*"), "abcd"),
+        (("--exe", "in/a"), ""),
+        (("--container", "0123"), "cd"),
+        (("--container", "0123f", "--container", "x"), "d"),
+        (("-g", "^[A-C]$"), ""),
+        (("--grep", "^[a-c]$"), "abc"),
+        (("-g", "a|d", "-n", "1"), "d"),
+        (("-g", "a|b", "-r", "-n", "1"), "b"),
+        (("-p", "info"), "abcd"),
+        (("-p", "4"), ""),
+        (("-p", "notice..debug", "--user", "7"), "d"),
+        (("-p", "7..6"), "abcd"),
+        (("-r",), "dcba"),
+        (("--reverse", "-n", "2"), "dc"),
         (("--boot", BOOT), "abcd"),
         (("-b", "f" * 32), ""),
     ],
@@ -293,6 +371,62 @@ def test_a_loss_is_shown_whatever_the_filter() -> None:
     one = rig(*EXECS, LOST)
     one.run("log", "--user", "7", "--comm", "zsh", "--failed")
     assert one.lines == ["Nov 14 22:13:22 -- 12 execs were not recorded"]
+
+
+def test_a_priority_is_that_of_the_entry_a_loss_included() -> None:
+    one = rig(*EXECS, LOST)
+    one.run("log", "-p", "warning")
+    assert one.lines == ["Nov 14 22:13:22 -- 12 execs were not recorded"]
+    one.run("log", "-p", "err")
+    assert one.lines == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"),
+    [
+        ("secret file", True),
+        ("SECRET", False),
+        ("Tar", False),
+        ("straße", True),
+        ("^tar .*\\xff", False),
+        ("ä", False),
+    ],
+)
+def test_a_pattern_is_sought_in_all_arguments_in_lower_case_in_either(pattern: str, matches: bool) -> None:
+    one = rig(exec_entry(1, b"tar", b"Secret", b"file", "STRAßE".encode(), b"\xff"), LOST)
+    one.run("log", "-g", pattern)
+    assert len(one.lines) == 1 + matches  # a loss might have matched
+
+
+def test_an_end_is_that_of_an_exec_that_matches(capsys: pytest.CaptureFixture[str]) -> None:
+    one = rig(MAKE, ENDED, QUICK, exec_entry(51, b"ls", EXEC_ID=b"51-1-1", at=20))
+    for arguments in (("-g", "make -j"), ("--exe", "make")):
+        one.run("log", *arguments, "-o", "json")
+        assert [(shown["kind"], shown["pid"]) for shown in map(json.loads, one.lines)] == [
+            ("exec", 50),
+            ("ended", 50),
+        ]
+    one.run("log", "-g", "make", "--slow", "13s")
+    assert one.lines == []
+    one.run("log", "-g", "make", "--slow", "12s", "-o", "argv")
+    assert one.lines == ["make -j4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("-g", "("), "not a pattern of RE2: ( (missing ): ()"),
+        (("-p", "loud"), "argument -p/--priority: not a priority: loud"
+         " (emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7) (see execwatchctl log --help)"),
+        (("-p", "8"), "argument -p/--priority: not a priority: 8"
+         " (emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7) (see execwatchctl log --help)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_pattern_or_priority(
+    arguments: tuple[str, ...], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rig().run("log", *arguments) == 2
+    assert capsys.readouterr().err == f"execwatchctl: {line}\n"
 
 
 def test_what_a_limit_suppressed_is_shown_but_of_other_users() -> None:
@@ -356,8 +490,10 @@ def test_sources() -> None:
     ("arguments", "line"),
     [
         (("--tree", "-f"), "--tree shows what was, --follow what will be (choose one)"),
-        (("--tree", "-o", "cat"), "--tree has no output cat (short or json)"),
-        (("--tree", "-o", "ecs"), "--tree has no output ecs (short or json)"),
+        (("--tree", "-r"), "--reverse goes with neither --tree nor --follow (choose one)"),
+        (("-f", "-r"), "--reverse goes with neither --tree nor --follow (choose one)"),
+        (("--tree", "-o", "cat"), "--tree has no output cat (short, json or json-pretty)"),
+        (("--tree", "-o", "ecs"), "--tree has no output ecs (short, json or json-pretty)"),
         (("-D", "/x", "--namespace", "y"), "--directory and --namespace exclude each other"),
     ],
 )
@@ -375,6 +511,15 @@ def test_nothing_to_show_is_no_failure_unless_nothing_may_be_read(capsys: pytest
     assert one.run("log") == 1
     assert one.run("log", "--tree") == 1
     assert capsys.readouterr().err.count("no system journal here that you may read") == 2
+
+
+def test_damaged_files_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (("log",), ("log", "--tree"), ("log", "-f"), ("top", "--once")):
+        one = rig(LS)
+        one.journal.damaged = ["/x\n.journal was not read whole: not a journal file"]
+        assert one.run(*arguments) == 0
+        named = "execwatchctl: /x\\012.journal was not read whole: not a journal file\n"
+        assert capsys.readouterr().err == named
 
 
 PIPED = """
@@ -401,7 +546,7 @@ MAKE = exec_entry(50, b"make", b"-j4", EXEC_ID=b"50-1-1")
 ENDED = end_entry(50, "50-1-1", ran=12_300, code=2, at=13)
 QUICK = end_entry(51, "51-1-1", ran=5, at=14)
 KILLED = end_entry(52, "52-1-1", ran=70_000, code=None, at=15)
-BEFORE = "Nov 14 22:13:3{}      {} 4242       make                                 "
+BEFORE = "Nov 14 22:13:3{}      {} 4242       make            "
 
 
 def test_ends_are_in_the_log() -> None:
@@ -424,7 +569,7 @@ def test_what_ran_long() -> None:
     one.run("log", "--slow", "10s")
     assert one.lines == [
         "Nov 14 22:13:22 -- 12 execs were not recorded",
-        BEFORE.format(3, 50)[:-21] + "Hello World          [exit 2, 12.3 s, 45.1 MiB] make -j4",
+        BEFORE.format(3, 50) + "[exit 2, 12.3 s, 45.1 MiB] make -j4",
         BEFORE.format(5, 52) + "[SIGKILL, 1 min 10 s, 45.1 MiB]",
     ]
     one.run("log", "--slow", "1min", "-o", "json")

@@ -8,6 +8,7 @@ import pytest
 
 from execwatchd.ctl.commands.status import Report, as_json, lines, size
 from execwatchd.ctl.daemon.memory import resident
+from execwatchd.ctl.journal.times import iso
 from execwatchd.ctl.ports import EXIT_UNHEALTHY, Memory
 from tests.fakes.ctl import EPOCH, PROPERTIES, FakeManager, Rig
 
@@ -70,7 +71,7 @@ def test_json_has_numbers() -> None:
         "average_rate": 2.0,
         "memory": 40 * MIB,
         "version": "1.2.3",
-        "since": EPOCH,
+        "since": iso(EPOCH),
         "ring_size": 8 * MIB,
         "ring_fill": 4096,
         "seen": 1000,

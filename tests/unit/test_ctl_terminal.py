@@ -1,12 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 import io
+import subprocess
+import sys
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execwatchd.ctl.view.terminal import Console, console, cut, pad, printable, width, word
+from execwatchd.ctl.view.terminal import (
+    ASCII,
+    UNICODE,
+    Console,
+    Glyphs,
+    console,
+    cut,
+    pad,
+    printable,
+    width,
+    word,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
 
 BYTES = st.binary(max_size=60) | st.text(max_size=30).map(lambda text: text.encode("utf-8", "surrogatepass"))
 
@@ -81,6 +97,24 @@ def test_colours_and_columns_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert (console(Terminal()).width, console(Terminal()).colour) == (40, True)
     assert (console(io.StringIO()).width, console(io.StringIO()).colour) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("locale", "drawn"),
+    [
+        ({"LC_ALL": "C"}, ASCII),
+        ({"LC_ALL": "POSIX", "LANG": "C.UTF-8"}, ASCII),
+        ({"LC_ALL": "C.UTF-8"}, UNICODE),
+        ({}, UNICODE),
+    ],
+)
+def test_what_lines_are_drawn_with_is_the_locales(locale: dict[str, str], drawn: Glyphs) -> None:
+    """In a process of its own: the interpreter takes the locale when it starts."""
+    script = "import sys; from execwatchd.ctl.view.terminal import console; print(console(sys.stdout).glyphs)"
+    command = [sys.executable, "-sPc", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {script}"]
+    env = {"PYTHONIOENCODING": "utf-8", **locale}
+    done = subprocess.run(command, env=env, capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout == f"{drawn}\n"
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])

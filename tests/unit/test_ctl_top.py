@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from execwatchd.ctl.commands import top
 from execwatchd.ctl.journal.exec_counts import GROUPINGS
 from execwatchd.ctl.view import top_screen
-from execwatchd.ctl.view.terminal import Console, width
+from execwatchd.ctl.view.terminal import ASCII, Console, width
 from execwatchd.ctl.view.top_screen import View
 from execwatchd.shared.errors import Failure
 from tests.fakes.ctl import (
@@ -36,9 +36,9 @@ def test_a_snapshot() -> None:
     view = View(counted(*EXECS, *MISSING), "user", last=19, seconds=5)
     assert list(top_screen.snapshot(view, Console(io.StringIO()))) == [
         "by user  1.0/s  12 lost  7 held back  5 execs  1 failed",
-        "RATE/s   EXECS TREND                USER       COMMAND",
-        "   0.6       3  ▄█                  root       ls",
-        f"   0.4       2    █                 {NOBODY} ls",
+        "RATE/s↓   EXECS TREND                USER       COMMAND",
+        "    0.6       3  ▄█                  root       ls",
+        f"    0.4       2    █                 {NOBODY} ls",
     ]
 
 
@@ -51,9 +51,9 @@ def test_a_snapshot() -> None:
             20,
             [
                 "by unit  2.0/s  sam…",
-                "RATE/s UNIT",
-                "   2.0 -",
-                "   0.0 nginx.service",
+                "RATE/s↓ UNIT",
+                "    2.0 -",
+                "    0.0 nginx.servi…",
                 "",
                 "u user n unit c com…",
             ],
@@ -62,11 +62,11 @@ def test_a_snapshot() -> None:
             40,
             [
                 "by unit  2.0/s  sampled  12 lost  7 hel…",
-                "RATE/s   EXECS TREND      UNIT",
-                "   2.0       3         ▄█ -",
-                "   0.0       2        ██  nginx.service",
+                "RATE/s↓   EXECS TREND      UNIT",
+                "    2.0       3         ▄█ -",
+                "    0.0       2        ██  nginx.service",
                 "",
-                "u user n unit c command p pause q quit",
+                "u user n unit c command s sort p pause …",
             ],
         ),
     ],
@@ -85,13 +85,9 @@ def test_nothing_that_an_attacker_chose_is_written_raw() -> None:
         assert r"\033[2J\302\233\342\200\256\015\012\377" in lines[2]
 
 
-class Ascii(io.StringIO):
-    encoding = "ascii"
-
-
 def test_a_terminal_without_block_characters() -> None:
     view = View(counted(*EXECS), "command", last=19, seconds=5)
-    lines = list(top_screen.snapshot(view, Console(Ascii())))
+    lines = list(top_screen.snapshot(view, Console(io.StringIO(), glyphs=ASCII)))
     assert "".join(lines).isascii()
     assert lines[2].split() == ["0.6", "3", "###", "ls", "root"]
 
@@ -133,8 +129,9 @@ def test_as_json(rig: Rig) -> None:
     assert rig.run("top", "--json", "--by", "unit", "--since", "@1700000002") == 0
     assert json.loads(rig.out) == {
         "by": "unit",
-        "since": EPOCH + 2 * SECOND,
-        "until": EPOCH + 30 * SECOND,
+        "sort": "rate",
+        "since": "2023-11-14T22:13:22.000000+00:00",
+        "until": "2023-11-14T22:13:50.000000+00:00",
         "execs": 4,
         "failed": 1,
         "lost": 12,
@@ -158,6 +155,18 @@ def test_as_json(rig: Rig) -> None:
             },
         ],
     }
+
+
+def test_the_first_of_the_sorted(rig: Rig) -> None:
+    for arguments, names in (
+        (("-n", "1"), ["root"]),
+        (("--sort", "name", "--lines", "1"), [str(NOBODY)]),
+        (("--sort", "execs"), ["root", str(NOBODY)]),
+    ):
+        assert rig.run("top", *arguments) == 0
+        assert [line.split()[-2] for line in rig.lines[2:]] == names
+        assert rig.run("top", "--json", *arguments) == 0
+        assert [group["user"] for group in json.loads(rig.out)["groups"]] == names
 
 
 def test_names_that_are_no_text_are_bytes_in_json(rig: Rig) -> None:
@@ -194,7 +203,8 @@ class FakeScreen:
 
 
 def live(journal: FakeJournal, screen: FakeScreen, since: str | None = None, interval: float = 2.0) -> None:
-    options = Namespace(by="user", interval=interval, since=since, any_sender=False, directory=None)
+    options = Namespace(by="user", interval=interval, since=since, sort="rate", lines=None)
+    options.any_sender, options.directory = False, None
     top.Live(options, journal, Console(io.StringIO()), screen).run()
 
 
@@ -211,6 +221,23 @@ def test_keys_choose_the_grouping_and_end_it() -> None:
     assert screen.typed == ["u"]
     assert screen.drawn[0][0].startswith("by user")
     assert [line.split()[1] for line in screen.drawn[0][2:4]] == ["3", "2"]
+
+
+@pytest.mark.usefixtures("clock")
+def test_groups_are_sorted_by_what_is_shown_and_the_column_is_marked() -> None:
+    """The most execs were before the last interval, whose rates are shown."""
+    made = [exec_entry(i, b"a", at=1, UID=NOBODY - 1) for i in range(5)]
+    made += [exec_entry(i, b"b", at=3, UID=NOBODY) for i in range(3)]
+    made += [exec_entry(9, b"c", at=2, UID=NOBODY - 2)]
+    screen = FakeScreen("s", "s", "s", "q")
+    live(FakeJournal(made), screen)
+    by_rate, by_execs, by_name, again = screen.drawn
+    assert [line.split()[-1] for line in by_rate[2:5]] == [str(NOBODY - n) for n in (0, 2, 1)]
+    assert [line.split()[-1] for line in by_execs[2:5]] == [str(NOBODY - n) for n in (1, 0, 2)]
+    assert [line.split()[-1] for line in by_name[2:5]] == [str(NOBODY - n) for n in (2, 1, 0)]
+    titles = [next(title for title in lines[1].split() if "↓" in title) for lines in screen.drawn]
+    assert titles == ["RATE/s↓", "EXECS↓", "USER↓", "RATE/s↓"]
+    assert again == by_rate
 
 
 @pytest.mark.usefixtures("clock")

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+import io
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from execwatchd.ctl.ports import Entry
-from tests.fakes.ctl import FakeJournal, Rig, end_entry, exec_entry, failed_entry
+from execwatchd.ctl.__main__ import main
+from execwatchd.ctl.ports import Entry, Tools
+from execwatchd.ctl.view.terminal import ASCII, Console
+from tests.fakes.ctl import FakeJournal, FakeManager, Rig, end_entry, exec_entry, failed_entry
 
 pytestmark = pytest.mark.usefixtures("utc")
 
@@ -164,6 +168,27 @@ def test_depth_is_no_limit_and_a_narrow_terminal_cuts(story: Story) -> None:
     lines = story.tree()
     assert lines[64].endswith(" " * 126 + "└─1064 sh")
     assert [line[27:] for line in lines[65:67]] == ["… " + " " * 126 + f"└─{pid} sh" for pid in (1065, 1066)]
+
+
+def test_a_terminal_without_lines_to_draw_with(story: Story) -> None:
+    story.exec(100, 1, b"bash", b"login", b"init")
+    for pid in (101, 103):
+        story.exec(pid, 100, b"sh", b"bash", b"bash")
+        story.exec(pid, 100, b"make", b"sh", b"bash")
+        story.exec(pid + 1, pid, b"cc", b"make", b"make")
+    out = io.StringIO()
+    journal = FakeJournal(story.entries)
+    tools = Tools(Console(out, 60, glyphs=ASCII), FakeManager, lambda _source: nullcontext(journal))  # type: ignore[arg-type]
+    assert main(["log", "--tree"], tools) == 0
+    assert [line[18:] for line in out.getvalue().splitlines()] == [
+        "100 bash (from 1 init)",
+        "|-101 sh",
+        "| | > make",
+        "| `-102 cc",
+        "`-103 sh",
+        "  | > make",
+        "  `-104 cc",
+    ]
 
 
 def test_entries_without_a_pid_are_no_processes(story: Story) -> None:

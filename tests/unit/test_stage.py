@@ -152,7 +152,7 @@ def listed(checkout: Path) -> str:
 def test_the_links_of_what_is_installed_lead_somewhere(tmp_path: Path) -> None:
     stage("install", tmp_path)
     pages = sorted((tmp_path / "usr/local/share/doc/execwatchd").glob("*.md"))
-    assert len(pages) == 10
+    assert len(pages) == 11
     links = {(page.name, link) for page in pages for link in LINK.findall(page.read_text())}
     assert ("README.md", "fleets.md") in links
     assert ("benchmarks.md", "benchmarks/cpu.svg") in links

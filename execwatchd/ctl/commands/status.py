@@ -10,9 +10,10 @@ from datetime import datetime
 from textwrap import wrap
 from typing import Any
 
+from execwatchd.ctl.journal import times
 from execwatchd.ctl.journal.events import dump
 from execwatchd.ctl.ports import EXIT_UNHEALTHY, Manager, Memory, Tools
-from execwatchd.ctl.view.terminal import Console, cut, printable, word
+from execwatchd.ctl.view.terminal import Console, printable, word
 
 RING_FULL_PERCENT = 90  # from here on the next burst may be lost
 
@@ -71,17 +72,17 @@ def run(options: Namespace, tools: Tools) -> int:
         tools.console.line(dump(as_json(report, time.time())))
     else:
         for name, value in lines(report, time.time()):
-            for line in _shown(name, value, tools.console.width):
+            for line in _shown(name, value, tools.console):
                 tools.console.line(_painted(line, name, report, tools.console))
     return EXIT_UNHEALTHY if report.problems else 0
 
 
-def _shown(name: str, value: str, width: int | None) -> list[str]:
+def _shown(name: str, value: str, console: Console) -> list[str]:
     """On a terminal other values than the health are cut to its width; of a problem every word counts."""
     start = f"{name:>10}: "
     if name != "Health":
-        return [cut(start + value, width or 2**16)]
-    room = max(width or 2**16, len(start) + 20) - len(start)
+        return [console.fit(start + value)]
+    room = max(console.width or 2**16, len(start) + 20) - len(start)
     rows = [row for problem in value.splitlines() for row in wrap(problem, room, break_on_hyphens=False)]
     return [(" " * len(start) if number else start) + row for number, row in enumerate(rows)]
 
@@ -96,14 +97,15 @@ def _sampled(manager: Manager, interval: float, max_lost: int | None) -> Report:
 
 
 def as_json(report: Report, now: float) -> dict[str, Any]:
-    """The report under names that don't change: in bytes, counts, execs a second, µs since the epoch."""
-    names = {"Since": "since", "RingSize": "ring_size", "RingFill": "ring_fill"}
+    """The report under names that don't change: in bytes, counts and execs a second."""
+    names = {"RingSize": "ring_size", "RingFill": "ring_fill"}
     values = {names.get(name, name.lower()): report.now[name] for name in ("Version", *names, *_COUNTERS)}
     return {
         "healthy": not report.problems,
         "problems": report.problems,
         "kernel": os.uname().release,
         "attached": list(report.now["Attached"]),
+        "since": times.iso(report.now["Since"]),
         "rate": report.rate,
         "average_rate": report.average(now),
         "memory": report.memory.used if report.memory else None,

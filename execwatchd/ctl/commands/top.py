@@ -8,16 +8,17 @@ from argparse import Namespace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from execwatchd.ctl.commands.log import require_readable
+from execwatchd.ctl.commands.log import name_damaged_files, require_readable
 from execwatchd.ctl.journal import times
 from execwatchd.ctl.journal.events import dump
 from execwatchd.ctl.journal.exec_counts import WINDOW, ExecCounts
 from execwatchd.ctl.journal.query import everything, source
 from execwatchd.ctl.ports import Entry, Journal, Query, Tools
 from execwatchd.ctl.view import top_screen
+from execwatchd.ctl.view.output import Output
 from execwatchd.ctl.view.screen import Screen
 from execwatchd.ctl.view.terminal import Console
-from execwatchd.ctl.view.top_screen import View
+from execwatchd.ctl.view.top_screen import SORTS, View
 from execwatchd.shared.errors import EXIT_USAGE, Failure
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def run(options: Namespace, tools: Tools) -> int:
         if once:
             return _once(options, journal, tools.console)
         require_readable(journal)
+        name_damaged_files(journal)
         with Screen(sys.stdin.fileno(), tools.console.out) as screen:
             Live(options, journal, tools.console, screen).run()
     return 0
@@ -52,16 +54,18 @@ def _once(options: Namespace, journal: Journal, console: Console) -> int:
     if since is None:
         since = until - _SINCE
     counts = ExecCounts(max(1, -(-(until + 1 - since) // _BINS)), since)
-    for entry in journal.entries(Query(everything(options), since, until), lambda: None):
+    output = Output(console)
+    for entry in journal.entries(Query(everything(options), since, until, on_read=output.read), lambda: None):
         counts.add(entry)
     if not counts.total.execs:
         require_readable(journal)
-    view = View(counts, options.by, _BINS - 1, seconds=(until - since) / 1e6)
+    name_damaged_files(journal)
+    seconds = (until - since) / 1e6
+    view = View(counts, options.by, _BINS - 1, seconds=seconds, sort=options.sort, limit=options.lines)
     if options.json:
-        console.line(dump(top_screen.as_json(view, since, until)))
+        output.print([dump(top_screen.as_json(view, since, until))])
     else:
-        for line in top_screen.snapshot(view, console):
-            console.line(line)
+        output.print(top_screen.snapshot(view, console))
     return 0
 
 
@@ -94,6 +98,8 @@ class Live:
         self._console = console
         self._screen = screen
         self._by: str = options.by
+        self._sort: str = options.sort
+        self._lines: int | None = options.lines
         self._interval: float = options.interval
         self._limit = max(500, int(_PER_SECOND * min(options.interval, _LONGEST)))
         width = int(options.interval * 1_000_000)
@@ -156,13 +162,16 @@ class Live:
     def _draw(self) -> None:
         notes = {"paused": self._paused, "reading": self._catching_up, "sampled": self._is_sampled}
         note = ", ".join(name for name, holds in notes.items() if holds)
-        view = View(self._counts, self._by, self._counts.number(self._now) - 1, note)
+        last = self._counts.number(self._now) - 1
+        view = View(self._counts, self._by, last, note, sort=self._sort, limit=self._lines)
         self._screen.draw(top_screen.screen(view, self._console, *self._screen.size))
 
     def _obey(self, key: str) -> bool:
         """Act on a key. Returns False to end."""
         groupings = {"u": "user", "n": "unit", "c": "command"}
         self._by = groupings.get(key, self._by)
+        if key == "s":
+            self._sort = SORTS[(SORTS.index(self._sort) + 1) % len(SORTS)]
         if key in "p ":
             self._paused = not self._paused
         return key not in "qQ"

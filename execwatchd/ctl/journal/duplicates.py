@@ -13,22 +13,30 @@ _EXEC = "_MACHINE_ID", "_BOOT_ID", "EXECWATCH_PID", "EXECWATCH_TIMESTAMP"  # no 
 
 
 class Duplicates:
-    """Recognises copies in a journal; `search` gives every entry that satisfies clauses, with its cursor."""
+    """Recognises copies in a journal; `search` gives every entry that satisfies clauses, with its cursor.
 
-    def __init__(self, search: Callable[[Sequence[Clause]], Iterator[tuple[Entry, str]]]) -> None:
+    Of equal entries the first that is read is none: with `reverse`, the last in the journal.
+    """
+
+    def __init__(
+        self, search: Callable[[Sequence[Clause]], Iterator[tuple[Entry, str]]], *, reverse: bool = False
+    ) -> None:
         self._search = search
-        self._latest: dict[tuple[bytes, bytes], int] = {}
+        self._reverse = reverse
+        self._farthest: dict[tuple[bytes, bytes], int] = {}
 
     def is_copy(self, entry: Entry, cursor: Callable[[], str]) -> bool:
-        """Whether the journal has an equal entry further up. To be called for each entry, in their order."""
+        """Whether an equal entry was read before. To be called for each entry, in the order of reading."""
         source = entry.fields.get("_MACHINE_ID", b""), entry.fields.get("_BOOT_ID", b"")
-        latest = self._latest.get(source, -1)
-        self._latest[source] = max(latest, entry.monotonic)
-        return entry.monotonic <= latest and self._first(entry) not in (None, cursor())
+        time = -entry.monotonic if self._reverse else entry.monotonic
+        farthest = self._farthest.get(source)
+        self._farthest[source] = time if farthest is None else max(farthest, time)
+        return farthest is not None and time <= farthest and self._kept(entry) not in (None, cursor())
 
-    def _first(self, entry: Entry) -> str | None:
-        """The cursor of the first copy of the entry."""
+    def _kept(self, entry: Entry) -> str | None:
+        """The cursor of the copy that is read first."""
         names = _EXEC if "EXECWATCH_TIMESTAMP" in entry.fields else (*_EXEC[:2], "MESSAGE_ID", "MESSAGE")
         terms = [name.encode() + b"=" + entry.fields[name] for name in names if name in entry.fields]
         candidates = self._search([(term,) for term in terms])
-        return next((cursor for candidate, cursor in candidates if candidate == entry), None)
+        cursors = (cursor for candidate, cursor in candidates if candidate == entry)
+        return max(enumerate(cursors), default=(0, None))[1] if self._reverse else next(cursors, None)

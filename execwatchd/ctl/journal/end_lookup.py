@@ -20,11 +20,16 @@ def complete_ends(events: Iterable[Event], journal: Journal, sender: Sequence[Cl
         yield _complete(event, journal, sender) if event.kind == "ended" else event
 
 
-def _complete(end: Event, journal: Journal, sender: Sequence[Clause]) -> Event:
+def exec_of(end: Event, journal: Journal, sender: Sequence[Clause]) -> Event | None:
+    """The last exec of the process that ended, where this sender has an entry of it."""
     exec_id, boot, kind = end.raw("EXEC_ID"), end.boot.encode(), MessageId.EXEC.value.encode()
     terms = b"EXECWATCH_EXEC_ID=" + exec_id, b"_BOOT_ID=" + boot, b"MESSAGE_ID=" + kind
     entry = journal.find([*sender, *((term,) for term in terms)])
-    exec_ = from_entry(entry) if entry else None
+    return from_entry(entry) if entry else None
+
+
+def _complete(end: Event, journal: Journal, sender: Sequence[Clause]) -> Event:
+    exec_ = exec_of(end, journal, sender)
     return end if exec_ is None else replace(end, fields={**_shared_fields(exec_), **end.fields})
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from execwatchd.ctl.journal import times
 from execwatchd.ctl.ports import Entry, integer
 from execwatchd.shared.message_ids import MessageId
 
@@ -117,7 +118,7 @@ class Event:
 
     def as_json(self) -> dict[str, Any]:
         """The event's facts by lower-case names; text that isn't UTF-8 is a list of byte values."""
-        shown: dict[str, Any] = {"kind": self.kind, "time": self.time.isoformat(timespec="microseconds")}
+        shown: dict[str, Any] = {"kind": self.kind, "time": times.iso(self.micros)}
         if self.host:
             shown["host"] = as_text(self.host)
         if self.is_missing:
@@ -150,9 +151,9 @@ def as_text(raw: bytes) -> str | list[int]:
         return list(raw)
 
 
-def dump(value: object) -> str:
-    """One line of JSON, in ASCII: nothing in it can reach a terminal as an escape."""
-    return json.dumps(value, separators=(",", ":"))
+def dump(value: object, *, pretty: bool = False) -> str:
+    """JSON in ASCII: nothing in it can reach a terminal as an escape. It is one line unless `pretty`."""
+    return json.dumps(value, indent="\t") if pretty else json.dumps(value, separators=(",", ":"))
 
 
 def from_entry(entry: Entry) -> Event | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from execwatchd.ctl.journal import times
+from execwatchd.ctl.journal.conditions import acceptance
 from execwatchd.ctl.journal.events import SUPPRESSED
 from execwatchd.ctl.ports import Clause, Journal, Query, Source
 from execwatchd.ctl.users import uid_of
@@ -43,6 +44,8 @@ def query(options: Namespace, journal: Journal) -> Query:
     clauses = [*sender(options.any_sender, options.directory), *_kinds(options), *_filters(options)]
     if options.host:
         clauses.append(tuple(b"_HOSTNAME=" + os.fsencode(host) for host in options.host))
+    if options.priority is not None:
+        clauses.append(tuple(b"PRIORITY=%d" % priority for priority in options.priority))
     if options.boot is not None:
         clauses.append((f"_BOOT_ID={_boot(options, journal)}".encode(),))
     lines = (
@@ -50,7 +53,8 @@ def query(options: Namespace, journal: Journal) -> Query:
     )
     since = times.parse(options.since) if options.since else None
     until = times.parse(options.until) if options.until else None
-    return Query(tuple(clauses), since, until, lines, options.follow, options.slow)
+    accept = acceptance(options, journal, sender(options.any_sender, options.directory))
+    return Query(tuple(clauses), since, until, lines, options.follow, accept, options.reverse)
 
 
 def source(options: Namespace) -> Source:

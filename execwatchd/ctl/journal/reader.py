@@ -6,7 +6,7 @@ values that any sender may choose.
 """
 
 import select
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from typing import Any
 from systemd import journal
 
 from execwatchd.ctl.journal.events import ARGUMENTS, NUMBERS, PREFIX, TEXTS
+from execwatchd.ctl.journal.journal_files import NAMESPACE
 from execwatchd.ctl.ports import Clause, Entry, Source
 from execwatchd.shared.errors import Failure
 
-NAMESPACE = "execwatchd"  # contrib/systemd's drop-in namespace.conf has the daemon write to it
 _INCLUDE_DEFAULT_NAMESPACE = 1 << 5  # SD_JOURNAL_INCLUDE_DEFAULT_NAMESPACE of sd-journal.h
 _RAW = (
     "MESSAGE",
@@ -30,10 +30,19 @@ _RAW = (
 
 
 class Reader:
-    """Has a position in the journal: an entry, one of its ends or a point in time. It starts at the head."""
+    """Has a position in the journal: an entry, one of its ends or a point in time. It starts at the head.
 
-    def __init__(self, source: Source, files: Sequence[Path] = ()) -> None:
-        """`files`: read only these of the source's directory, if all can be read. Raises Failure."""
+    An entry of which a part can't be read lacks that; `on_damage` is called with its cursor.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        files: Sequence[Path] = (),
+        on_damage: Callable[[str], object] = lambda _cursor: None,
+    ) -> None:
+        """`files`: read only these of the source; all must be readable. Raises Failure."""
+        self._on_damage = on_damage
         try:
             self._reader = _open(source, files)
         except OSError as error:
@@ -55,26 +64,53 @@ class Reader:
 
     def next(self) -> int | None:
         """Go to the next entry. Returns its time in µs since the epoch, or None if there is none yet."""
-        return int(self._reader._get_realtime()) if self._reader._next() else None
+        while _moved(self._reader._next):
+            with suppress(OSError):  # of an entry that is damaged
+                return int(self._reader._get_realtime())
+        return None
 
     def previous(self, count: int = 1) -> int | None:
         """Go back so many entries, or as many as there are. Returns the time as `next` does."""
-        return int(self._reader._get_realtime()) if self._reader._previous(count) else None
+        while _moved(self._reader._previous, count):
+            with suppress(OSError):
+                return int(self._reader._get_realtime())
+            count = 1
+        return None
 
     def entry(self) -> Entry:
         """The entry at the position."""
-        fields = self._reader._get_all()
+        fields = self._fields()
         raw = {name: value for name in _RAW if (value := _first(fields.get(name))) is not None}
         return Entry(self._reader._get_realtime(), self._reader._get_monotonic().timestamp, raw)
+
+    def satisfies(self, clauses: Sequence[Clause]) -> bool:
+        """Whether the entry at the position satisfies every clause, where no search is possible."""
+        return all(any(self._has(*term.split(b"=", 1)) for term in clause) for clause in clauses)
+
+    def _has(self, name: bytes, value: bytes) -> bool:
+        return self._field(name.decode()) == value
+
+    def _fields(self) -> Mapping[str, Any]:
+        try:
+            fields: Mapping[str, Any] = self._reader._get_all()
+        except (ValueError, OSError):  # a field without a name, or nothing where its bytes should be
+            self._on_damage(self.cursor())
+            return {name: self._field(name) for name in _RAW}
+        return fields
+
+    def _field(self, name: str) -> bytes | None:
+        with suppress(KeyError, OSError):
+            return bytes(self._reader._get(name))
+        return None
 
     def cursor(self) -> str:
         """Identifies this entry among all others, copies of it included."""
         return str(self._reader._get_cursor())
 
-    def boots(self) -> Iterable[bytes]:
-        """The boot ids of all entries, in no order."""
-        boots: Iterable[bytes] = self._reader.query_unique("_BOOT_ID")
-        return boots
+    def values(self, name: str) -> Iterable[bytes]:
+        """The values that a field has in all entries, in no order. Raises OSError."""
+        values: Iterable[bytes] = self._reader.query_unique(name)
+        return values
 
     def watch(self) -> None:
         """Have `process` notice changes from now on."""
@@ -91,13 +127,17 @@ class Reader:
         return hangup not in ready
 
 
+def _moved(move: Callable[..., Any], *count: int) -> bool:
+    try:
+        return bool(move(*count))
+    except OSError as error:
+        raise Failure(f"cannot read the journal: {error.strerror}") from None
+
+
 def _open(source: Source, files: Sequence[Path]) -> Any:
-    converters = {"_BOOT_ID": bytes}
+    converters = dict.fromkeys(("_BOOT_ID", "EXECWATCH_MESSAGE"), bytes)
     if files:
-        with suppress(
-            OSError
-        ):  # sd-journal skips unreadable files of a directory, but fails for those of a list
-            return journal.Reader(files=[str(path) for path in files], converters=converters)
+        return journal.Reader(files=[str(path) for path in files], converters=converters)
     return journal.Reader(**_arguments(source), converters=converters)
 
 

@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The journal as the commands read it.
-
-A host's own journal is in the order of time, so bisection finds a point in time. A directory may be a
-collector's: there all hosts share files, in the order of arrival. After an outage a host's old entries come
-behind the new ones of others, and behind its own where a request was repeated. Only reading all of it finds
-a point in time there.
-"""
+"""The journal as the commands read it, whole or damaged."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
+from execwatchd.ctl.journal.damaged_files import DamagedFiles
 from execwatchd.ctl.journal.duplicates import Duplicates
-from execwatchd.ctl.journal.journal_files import received_since
+from execwatchd.ctl.journal.journal_files import PLACES, received_since
 from execwatchd.ctl.journal.reader import Reader
+from execwatchd.ctl.journal.salvage import merged
+from execwatchd.ctl.journal.walk import Walk
 from execwatchd.ctl.ports import Clause, Entry, Query, Source
-
-_PLACES = Path("/var/log/journal"), Path("/run/log/journal")
+from execwatchd.shared.errors import Failure
 
 
 class SystemdJournal:
@@ -26,10 +23,11 @@ class SystemdJournal:
     def __init__(self, source: Source, hangup: int | None = None) -> None:
         self._source = source
         self._in_order = source.directory is None
-        self._reader = Reader(source)
+        self._damaged = DamagedFiles(source)
+        self._reader = Reader(source, on_damage=self._damaged.note)
+        self._opened: Sequence[Path] = ()  # if not all
         self._finder: Reader | None = None
         self._hangup = hangup
-        self._duplicates = Duplicates(self._search)
 
     def close(self) -> None:
         """Close the files."""
@@ -49,25 +47,50 @@ class SystemdJournal:
         before_wait()
 
     def polled(self, query: Query) -> Iterator[Entry | None]:
-        """The same without waiting: a following reader gives None whenever it has read all."""
-        self._leave_out_old_files(query)
+        """The same without waiting: a following reader gives None whenever it has read all.
+
+        It reads nothing of damaged files, which journald writes to no more.
+        """
+        return self._followed(query) if query.follow else self._present(query)
+
+    def _followed(self, query: Query) -> Iterator[Entry | None]:
+        duplicates = Duplicates(self._search)
         self._reader.match(query.clauses)
         self._reader.watch()
-        realtime = self._first(query)
+        walk = Walk(self._reader, query, in_order=self._in_order)
+        positions = walk.oldest_first()
         while True:
-            while realtime is not None:
-                if self._in_order and query.until is not None and realtime > query.until:
-                    return
-                if query.covers(realtime):
-                    entry = self._reader.entry()
-                    if query.accepts(entry) and not self._duplicates.is_copy(entry, self._reader.cursor):
-                        yield entry
-                realtime = self._reader.next()
-            if not query.follow:
+            yield from self._wanted(positions, query, duplicates)
+            if walk.is_over:
                 return
             yield None
             self._reader.process()
-            realtime = self._reader.next()
+            positions = walk.resumed()
+
+    def _present(self, query: Query) -> Iterator[Entry]:
+        """Those that are there now."""
+        recent = self._recent(query)
+        damaged = self._damaged.among(recent)
+        sound = [path for path in recent if path not in damaged]
+        # of a directory's subdirectories sd-journal opens only those that no namespace is in the name of
+        if not damaged and (self._in_order or not sound):
+            return self._read(query)
+        if sound and not self._reopen(sound):
+            return self._read(query)
+        return merged(self._read(query) if sound else iter(()), damaged, query, self._damaged.note)
+
+    def _read(self, query: Query) -> Iterator[Entry]:
+        self._reader.match(query.clauses)
+        walk = Walk(self._reader, query, in_order=self._in_order)
+        positions = walk.newest_first() if query.reverse else walk.oldest_first()
+        wanted = self._wanted(positions, query, Duplicates(self._search, reverse=query.reverse))
+        return islice(wanted, query.lines) if query.reverse else wanted
+
+    def _wanted(self, positions: Iterator[int], query: Query, duplicates: Duplicates) -> Iterator[Entry]:
+        for _ in positions:
+            entry = self._reader.entry()
+            if query.accepts(entry) and not duplicates.is_copy(entry, self._reader.cursor):
+                yield entry
 
     def skip(self, until: int) -> None:
         """Have `polled` go on with entries of this point in time (µs since the epoch) or later."""
@@ -84,16 +107,26 @@ class SystemdJournal:
     def boots(self) -> Sequence[str]:
         """The boot ids in the journal, oldest first."""
         starts = []
-        for boot in self._reader.boots():
+        for boot in self._reader.values("_BOOT_ID"):
             self._reader.match(((b"_BOOT_ID=" + boot,),))
             self._reader.seek_head()
             if (realtime := self._reader.next()) is not None:
                 starts.append((realtime, boot.decode("ascii")))
         return [boot for _, boot in sorted(starts)]
 
+    def messages(self) -> Collection[bytes]:
+        """Every message that an exec in the journal bears, in no order."""
+        with suppress(OSError):  # the index is damaged
+            return set(self._reader.values("EXECWATCH_MESSAGE"))
+        return ()
+
+    def damage(self) -> Sequence[str]:
+        """A line for each file that can't be read whole, which names it; those found since the last call."""
+        return self._damaged.lines()
+
     def readable(self) -> bool:
         """Whether there is a system journal that may be read."""
-        places = [Path(self._source.directory)] if self._source.directory else _PLACES
+        places = [Path(self._source.directory)] if self._source.directory else PLACES
         files = (path for place in places for path in place.rglob("*.journal"))
         return any(os.access(path, os.R_OK) for path in files if not path.name.startswith("user-"))
 
@@ -108,54 +141,25 @@ class SystemdJournal:
         while self._finder.next() is not None:
             yield self._finder.entry(), self._finder.cursor()
 
-    def _leave_out_old_files(self, query: Query) -> None:
+    def _recent(self, query: Query) -> Sequence[Path]:
+        """The files that may have entries of the query's time."""
         directory = self._source.directory
-        if directory is not None and query.since is not None and not query.follow:
+        if directory is not None and query.since is not None:
             with suppress(OSError):  # a file was deleted meanwhile: read all
-                recent = received_since(Path(directory), query.since)
-                self._reader.close()
-                self._reader = Reader(self._source, recent)
+                return received_since(Path(directory), query.since)
+        return self._damaged.files
 
-    def _first(self, query: Query) -> int | None:
-        """Go to the first entry that may be wanted, without reading those before it. Returns its time."""
-        if query.lines is None:
-            return self._oldest(query)
-        last = self._last(query)
-        if last is None:
-            # nothing matches yet: everything that comes later is wanted
-            return self._oldest(query)
-        if not query.lines:
-            return self._reader.next()
-        too_old = self._in_order and query.since is not None and last < query.since
-        return self._oldest(query) if too_old else last
-
-    def _oldest(self, query: Query) -> int | None:
-        if query.since is None or not self._in_order:
-            self._reader.seek_head()
-        else:
-            self._reader.seek_realtime(query.since)
-        return self._reader.next()
-
-    def _last(self, query: Query) -> int | None:
-        if query.until is None or not self._in_order:
-            self._reader.seek_tail()
-        else:
-            self._reader.seek_realtime(query.until + 1)
-        within = query.since is not None or query.until is not None
-        if query.ran is not None or (within and not self._in_order):
-            return self._last_accepted(query)
-        return self._reader.previous(query.lines or 1)
-
-    def _last_accepted(self, query: Query) -> int | None:
-        """Go back entry by entry, where only reading finds out which of them are wanted."""
-        earliest = None
-        left = query.lines or 1
-        while left and (realtime := self._reader.previous()) is not None:
-            earliest = realtime
-            left -= query.covers(realtime) and query.accepts(self._reader.entry())
-            if self._in_order and query.since is not None and realtime < query.since:
-                break
-        return earliest
+    def _reopen(self, files: Sequence[Path]) -> bool:
+        """Read only these files, unless they are there no more."""
+        if files == self._opened:
+            return True
+        try:
+            reader = Reader(self._source, files, self._damaged.note)
+        except Failure:
+            return False
+        self._reader.close()
+        self._reader, self._opened = reader, files
+        return True
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An event as a line of aligned columns."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from execwatchd.ctl.journal.events import Event
 from execwatchd.ctl.users import name_of
-from execwatchd.ctl.view.terminal import Console, cut, pad, printable, width, word
+from execwatchd.ctl.view.moments import moment
+from execwatchd.ctl.view.terminal import Console, pad, printable, width, word
 from execwatchd.shared.durations import duration
 from execwatchd.shared.quoting import shell
 from execwatchd.shared.visible import has_right_to_left
@@ -18,7 +20,7 @@ _name_of = lru_cache(1024)(name_of)
 class Layout:
     """The width of each column in cells; one of 0 cells isn't shown."""
 
-    time: str
+    dated: bool  # the time has its date, although it is of today
     pid: int
     user: int
     comm: int
@@ -26,9 +28,9 @@ class Layout:
 
 
 _HOST = 12
-_WIDE = Layout("%b %d %H:%M:%S", 7, 10, 15, 20)
-_MIDDLE = Layout("%H:%M:%S", 7, 8, 10, 14)
-_NARROW = Layout("%H:%M:%S", 7, 0, 8, 0)
+_WIDE = Layout(True, 7, 10, 15, 20)
+_MIDDLE = Layout(False, 7, 8, 10, 14)
+_NARROW = Layout(False, 7, 0, 8, 0)
 
 
 def layout(cells: int | None) -> Layout:
@@ -44,9 +46,15 @@ def user(uid: int | None) -> str:
 
 
 def command(event: Event) -> str:
-    """The command line, quoted for a shell, or the file's name if there are no arguments."""
+    """The command line, quoted for a shell, or the file's name if there are no arguments. An entry that isn't
+    the daemon's may have no more than the line.
+    """
     words = event.argv
-    text = shell(b"\0".join((*words, b""))) if words else shell(event.filename)
+    text = (
+        shell(b"\0".join((*words, b"")))
+        if words
+        else shell(event.filename) or printable(event.raw("CMDLINE"))
+    )
     return f"{text} # cut" if b"argv" in event.raw("TRUNCATED").split() else text
 
 
@@ -87,50 +95,46 @@ def _ending(event: Event) -> str:
     return ", ".join(filter(None, (how, core, time, "" if peak is None else f"{peak / 1024:.1f} MiB")))
 
 
-def clip(text: str, room: int | None) -> str:
-    """The text, cut to so many cells; None is no limit."""
-    return text if room is None else cut(text, room)
-
-
 class EventLine:
     """Formats events in the columns that fit the console: time, pid, user, comm, message, command.
 
-    With `hosts` there is a column with the host's name too.
+    With `hosts` there is a column with the host's name too. There is none for the message as long as all
+    events have the same: `messages` are those of the journal.
     """
 
-    def __init__(self, console: Console, *, hosts: bool = False) -> None:
+    def __init__(self, console: Console, *, hosts: bool = False, messages: Collection[bytes] = ()) -> None:
         self._console = console
         self._layout = layout(console.width)
         self._hosts = hosts and self._layout.user > 0
+        self._messages = set(messages)
 
     def __call__(self, event: Event) -> str:
         """The event's line, cut to the console's width if it has one."""
+        time = moment(event.time, dated=self._layout.dated)
         if event.is_missing:
             host = f"{word(event.host)} " if self._hosts else ""
-            text = f"{event.time:{self._layout.time}} {host}-- {printable(event.text)}"
-            return self._console.paint(clip(text, self._console.width), "yellow", "bold")
-        cells = self._cells(event)
+            line = self._console.fit(f"{time} {host}-- {printable(event.text)}")
+            return self._console.paint(line, "yellow", "bold")
+        cells = [(time, "dim"), *self._cells(event)]
         used = sum(width(cell) + 1 for cell, _ in cells)
-        room = None if self._console.width is None else max(0, self._console.width - used)
-        cells.append((clip(f"{notes(event)} {command(event)}".lstrip(), room), style(event)))
+        cells.append((self._console.fit(f"{notes(event)} {command(event)}".lstrip(), used), style(event)))
         return " ".join(self._console.paint(*cell) if cell[1] else cell[0] for cell in cells).rstrip()
 
-    def _cells(self, event: Event) -> list[tuple[str, str]]:
-        columns = self._layout
-        pid = event.number("PID")
-        number = pad("-" if pid is None else str(pid), columns.pid, right=True)
-        cells = [(f"{event.time:{columns.time}}", "dim")]
+    def _cells(self, event: Event) -> Iterator[tuple[str, str]]:
+        columns, message = self._layout, event.raw("MESSAGE")
+        if message and len(self._messages) < 2:  # more make no difference
+            self._messages.add(message)
         if self._hosts:
-            cells.append((self._column(word(event.host), _HOST), ""))
-        cells.append((number, ""))
+            yield self._column(word(event.host), _HOST), ""
+        pid = event.number("PID")
+        yield pad("-" if pid is None else str(pid), columns.pid, right=True), ""
         for text, wide, style in (
             (user(event.number("UID")), columns.user, "cyan"),
             (word(event.fields.get("COMM", b"?")), columns.comm, ""),
-            (printable(event.raw("MESSAGE")), columns.message, ""),
+            (printable(message), columns.message if len(self._messages) > 1 else 0, ""),
         ):
             if wide:
-                cells.append((self._column(text, wide), style))
-        return cells
+                yield self._column(text, wide), style
 
     def _column(self, text: str, cells: int) -> str:
-        return pad(text if self._console.width is None else cut(text, cells), cells)
+        return pad(text if self._console.width is None else self._console.cut(text, cells), cells)

@@ -6,21 +6,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from execwatchd.ctl.journal import times
 from execwatchd.ctl.journal.events import as_text
 from execwatchd.ctl.journal.exec_counts import OTHERS, WINDOW, Count, ExecCounts, Group, Key
 from execwatchd.ctl.view.event_line import user
-from execwatchd.ctl.view.terminal import Console, cut, pad, width, word
+from execwatchd.ctl.view.terminal import Console, pad, width, word
 
-KEYS = "u user n unit c command p pause q quit"
-_LEVELS, _PLAIN_LEVELS = "▁▂▃▄▅▆▇█", ".,:;+=*#"
-_RATE, _COUNT = 6, 7  # cells
+KEYS = "u user n unit c command s sort p pause q quit"
+SORTS = "rate", "execs", "name"  # the columns that groups are sorted by
+_RATE, _COUNT = 7, 7  # cells
 
 
 @dataclass(frozen=True)
 class View:
     """The counts up to and including the interval `last`, by one of GROUPINGS, with a `note` for the summary.
 
-    Rates are those of the last interval, or those of all `seconds` if these are given.
+    Rates are those of the last interval, or those of all `seconds` if these are given. Groups are sorted by
+    `sort`, a column of SORTS; only the first `limit` are shown.
     """
 
     counts: ExecCounts
@@ -28,6 +30,8 @@ class View:
     last: int
     note: str = ""
     seconds: float | None = None
+    sort: str = SORTS[0]
+    limit: int | None = None
 
     def rates(self, count: Count, intervals: int) -> list[float | None]:
         """Execs a second in each of the last intervals, oldest first; None for one that was not read."""
@@ -39,21 +43,32 @@ class View:
             return count.execs / self.seconds if self.seconds else 0.0
         return next((rate for rate in reversed(self.rates(count, 5)) if rate is not None), 0.0)
 
+    def groups(self) -> list[Group]:
+        """The groups that are shown: the highest first, or by name. Those that are equal keep their order."""
+        groups = self.counts.groups(self.by)
+        if self.sort == "name":
+            groups.sort(key=lambda group: name(group.key, self.by))
+        elif self.sort == "execs":
+            groups.sort(key=lambda group: -group.execs)
+        else:
+            groups.sort(key=lambda group: -self.rate(group))
+        return groups[: self.limit]
+
 
 def screen(view: View, console: Console, columns: int, rows: int) -> list[str]:
     """At most `rows` lines of at most `columns` cells: a summary, the groups, the keys."""
     style = ("yellow", "bold") if view.counts.lost else ("bold",)
-    head = console.paint(cut(_summary(view), columns), *style)
-    foot = console.paint(cut(KEYS, columns), "dim")
+    head = console.paint(console.cut(_summary(view), columns), *style)
+    foot = console.paint(console.cut(KEYS, columns), "dim")
     room = max(0, rows - 2)
-    body = list(table(view, view.counts.groups(view.by)[: max(0, room - 1)], console, columns))[:room]
+    body = list(table(view, view.groups()[: max(0, room - 1)], console, columns))[:room]
     return [head, *body, *[""] * (room - len(body)), foot][-rows:] if rows > 1 else [head]
 
 
 def snapshot(view: View, console: Console) -> Iterator[str]:
     """The summary and all groups, as wide as the console where it has a width."""
-    yield console.paint(_fit(_summary(view), console.width), "bold")
-    yield from table(view, view.counts.groups(view.by), console, console.width)
+    yield console.paint(console.fit(_summary(view)), "bold")
+    yield from table(view, view.groups(), console, console.width)
 
 
 def _summary(view: View) -> str:
@@ -77,13 +92,14 @@ class Layout(NamedTuple):
     name: int
     mostly: int
 
-    def row(self, rate: str, execs: str, trend: str, name: str, mostly: str) -> str:
-        """The columns as one line."""
+    def row(self, console: Console, *texts: str) -> str:
+        """A text for each column, as one line."""
+        rate, execs, trend, name, mostly = texts
         cells = [pad(rate, self.rate, right=True)] if self.rate else []
         cells += [pad(execs, self.execs, right=True)] if self.execs else []
         cells += [pad(trend, self.trend)] if self.trend else []
-        cells += [pad(cut(name, self.name), self.name)]
-        cells += [cut(mostly, self.mostly)] if self.mostly else []
+        cells += [pad(console.cut(name, self.name), self.name)]
+        cells += [console.cut(mostly, self.mostly)] if self.mostly else []
         return " ".join(cells).rstrip()
 
 
@@ -92,38 +108,28 @@ def table(view: View, groups: Sequence[Group], console: Console, columns: int | 
     other = "user" if view.by == "command" else "command"
     names = [name(group.key, view.by) for group in groups]
     layout = _layout(columns, names)
-    titles = layout.row("RATE/s", "EXECS", "TREND", view.by.upper(), other.upper())
-    yield console.paint(_fit(titles, columns), "dim")
-    levels = _levels(console)
+    mark = {view.sort: console.glyphs.sorted}
+    numbers = (f"RATE/s{mark.get('rate', '')}", f"EXECS{mark.get('execs', '')}")
+    titles = (*numbers, "TREND", f"{view.by.upper()}{mark.get('name', '')}", other.upper())
+    yield console.paint(console.cut(layout.row(console, *titles), columns), "dim")
     for group, shown in zip(groups, names, strict=True):
-        trend = _spark(view.rates(group, layout.trend), levels)
+        trend = _spark(view.rates(group, layout.trend), console.glyphs.levels)
         mostly = name(group.mostly, other) if group.mostly else ""
-        yield _fit(layout.row(_short(view.rate(group)), str(group.execs), trend, shown, mostly), columns)
+        numbers = _short(view.rate(group)), str(group.execs)
+        yield console.cut(layout.row(console, *numbers, trend, shown, mostly), columns)
 
 
 def _layout(columns: int | None, names: Sequence[str]) -> Layout:
     """As many columns as leave 8 cells for the name. `mostly` only where both get at least 15."""
     if columns is None:
         return Layout(_RATE, _COUNT, 20, max([7, *map(width, names)]), 2**16)
-    rate = _RATE if columns >= 15 else 0
-    execs = _COUNT if columns >= 23 else 0
-    trend = min(WINDOW, columns // 4) if columns >= 32 else 0
+    rate = _RATE if columns >= 16 else 0
+    execs = _COUNT if columns >= 24 else 0
+    trend = min(WINDOW, columns // 4) if columns >= 33 else 0
     left = columns - sum(cells + 1 for cells in (rate, execs, trend) if cells)
     if left < 32:
         return Layout(rate, execs, trend, left, 0)
     return Layout(rate, execs, trend, left // 2, left - left // 2 - 1)
-
-
-def _fit(line: str, columns: int | None) -> str:
-    return line if columns is None else cut(line, columns)
-
-
-def _levels(console: Console) -> str:
-    try:
-        _LEVELS.encode(getattr(console.out, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return _PLAIN_LEVELS
-    return _LEVELS
 
 
 def _spark(rates: Sequence[float | None], levels: str) -> str:
@@ -152,8 +158,9 @@ def as_json(view: View, since: int, until: int) -> dict[str, Any]:
     counts = view.counts
     return {
         "by": view.by,
-        "since": since,
-        "until": until,
+        "sort": view.sort,
+        "since": times.iso(since),
+        "until": times.iso(until),
         "execs": counts.total.execs,
         "failed": counts.total.failed,
         "lost": counts.lost,
@@ -167,7 +174,7 @@ def as_json(view: View, since: int, until: int) -> dict[str, Any]:
                 "mostly": group.mostly
                 and _names(group.mostly, "user" if view.by == "command" else "command"),
             }
-            for group in counts.groups(view.by)
+            for group in view.groups()
         ],
     }
 

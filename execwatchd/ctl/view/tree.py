@@ -8,22 +8,22 @@ from typing import Any
 from execwatchd.ctl.journal.events import Event, dump
 from execwatchd.ctl.journal.process_tree import Forest, Place, Process, walk
 from execwatchd.ctl.view import event_line
-from execwatchd.ctl.view.terminal import Console, cut, pad, printable, word
+from execwatchd.ctl.view.moments import moment
+from execwatchd.ctl.view.terminal import Console, pad, printable, word
 
 
-def show(events: Iterable[Event], pids: Collection[int], console: Console, *, as_json: bool) -> int:
-    """Print the tree of the events, or of these pids and their descendants. Returns how many processes."""
+def show(
+    events: Iterable[Event], pids: Collection[int], console: Console, output: str = "short"
+) -> Iterator[str]:
+    """The lines of the tree of the events, or of these pids and their descendants."""
     forest = Forest(pids)
     for event in events:
         forest.add(event)
-    count = 0
-    for count, (process, place) in enumerate(walk(forest.roots), 1):  # noqa: B007  the count is the result
-        if as_json:
-            console.line(dump(as_object(process, place.depth)))
+    for process, place in walk(forest.roots):
+        if output == "short":
+            yield from lines(process, place, console)
         else:
-            for line in lines(process, place, console):
-                console.line(line)
-    return count
+            yield dump(as_object(process, place.depth), pretty=output == "json-pretty")
 
 
 def as_object(process: Process, depth: int) -> dict[str, Any]:
@@ -35,13 +35,15 @@ def as_object(process: Process, depth: int) -> dict[str, Any]:
 
 def lines(process: Process, place: Place, console: Console) -> Iterator[str]:
     """A line for each exec of the process; the first has its pid and its place in the tree."""
-    lasts = place.lasts
-    deeper = "… " if place.depth > len(lasts) else ""
-    above = deeper + "".join("  " if last else "│ " for last in lasts[:-1])
-    branch, trunk = (("└─", "  ") if lasts[-1] else ("├─", "│ ")) if lasts else ("", "")
-    below = above + trunk + ("│ " if process.children else "  ")
+    draw, lasts = console.glyphs, place.lasts
+    deeper = f"{draw.ellipsis} " if place.depth > len(lasts) else ""
+    above = deeper + "".join("  " if last else draw.trunk for last in lasts[:-1])
+    branch, trunk = (
+        ((draw.last_branch, "  ") if lasts[-1] else (draw.branch, draw.trunk)) if lasts else ("", "")
+    )
+    below = above + trunk + (draw.trunk if process.children else "  ")
     for index, event in enumerate(process.execs):
-        head = f"{above}{branch}{process.pid} " if index == 0 else f"{below}» "
+        head = f"{above}{branch}{process.pid} " if index == 0 else f"{below}{draw.same} "
         notes = [_origin(process)] if index == 0 else []
         notes += [event_line.outcome(process.end)] if process.end and event is process.execs[-1] else []
         yield _line(event, head, " ".join(notes), console)
@@ -49,16 +51,14 @@ def lines(process: Process, place: Place, console: Console) -> Iterator[str]:
 
 def _line(event: Event, place: str, note: str, console: Console) -> str:
     layout = event_line.layout(console.width)
-    head = f"{event.time:{layout.time}} "
+    head = f"{moment(event.time, dated=layout.dated)} "
     if layout.user:
-        head += pad(cut(event_line.user(event.number("UID")), layout.user), layout.user) + " "
-    room = None if console.width is None else max(0, console.width - len(head) - len(place))
-    text = event_line.clip(
-        " ".join(filter(None, (event_line.notes(event), event_line.command(event), note))), room
-    )
-    if room == 0:
-        return event_line.clip(head + place, console.width)
-    return head + place + console.paint(text, "red" if event.kind == "failed" else "bold")
+        head += pad(console.cut(event_line.user(event.number("UID")), layout.user), layout.user) + " "
+    head += place
+    text = " ".join(filter(None, (event_line.notes(event), event_line.command(event), note)))
+    if not (shown := console.fit(text, len(head))):
+        return console.fit(head)
+    return head + console.paint(shown, "red" if event.kind == "failed" else "bold")
 
 
 def _origin(process: Process) -> str:
