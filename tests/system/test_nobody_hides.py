@@ -49,7 +49,7 @@ def run(runner: Runner, way: str, file: Path, *arguments: int) -> None:
 
 def execs(box: Box, file: Path) -> list[Entry]:
     at_rest(box)
-    return box.journal("-u", "execwatchd", f"EXECWATCH_FILENAME={file}", f"MESSAGE_ID={MessageId.EXEC.value}")
+    return box.journal("-u", "execwatchd", f"EXECWATCH_EXE={file}", f"MESSAGE_ID={MessageId.EXEC.value}")
 
 
 def test_a_watched_user_as_subordinate_uids(watching: Box, runner: Runner, public: Path) -> None:
