@@ -45,6 +45,22 @@ def test_check_needs_neither_an_emulator_nor_a_bus(path: str) -> None:
     assert not {"qemu-system-x86", "mmdebstrap", "dbus-daemon", "bpftool", "git"} & set(text.split())
 
 
+def test_an_environment_that_is_a_link_is_not_cleared(path: str, tmp_path: Path) -> None:
+    checkout, others = tmp_path / "checkout", tmp_path / "others"
+    (checkout / "packaging").mkdir(parents=True)
+    (others / "bin").mkdir(parents=True)
+    (checkout / ".venv").symlink_to(others)
+    copy = checkout / "packaging/bootstrap"
+    copy.write_bytes(BOOTSTRAP.read_bytes())
+    (tmp_path / "dpkg-query").write_text(f"#!/bin/sh\n{PROGRAMS['dpkg-query']} python3-venv\n")
+    done = subprocess.run(
+        ["bash", copy, "run"], env={"PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith(".venv is a link, and what it leads to would be cleared: remove the link\n")
+    assert (others / "bin").is_dir()
+
+
 def test_an_unknown_level_is_refused(path: str) -> None:
     assert bootstrap("nothing", path) == (
         1,
