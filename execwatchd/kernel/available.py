@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from execwatchd.kernel import attach, header
+from execwatchd.kernel import attach, header, structures
 from execwatchd.kernel.options import Options
 from execwatchd.shared.errors import Failure
 
@@ -16,7 +16,7 @@ def available(options: Options) -> tuple[Options, LeftOut]:
 
     Needs the capabilities of a start: it opens the tracepoints that `failures` needs, and closes them.
     """
-    wanted = [name for name in ("failures", *header.OF_OPTIONS) if getattr(options, name)]
+    wanted = [name for name in ("failures", *structures.OF_OPTIONS) if getattr(options, name)]
     left_out = header.missing(wanted) if wanted else {}
     if "failures" in wanted:
         try:

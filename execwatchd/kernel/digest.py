@@ -10,7 +10,7 @@ from execwatchd.kernel.options import Options
 
 # These put the program's text together, make the compiler's flags and choose what is loaded. The generated
 # header itself is not hashed: it depends on them and on the running kernel, which only modules change.
-GENERATORS = ("btf.py", "c_source.py", "header.py", "loader.py", "options.py")
+GENERATORS = ("btf.py", "c_source.py", "header.py", "loader.py", "options.py", "structures.py")
 
 
 def generators(directory: Path) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from execwatchd.kernel import attach, c_source, header
+from execwatchd.kernel import attach, c_source, structures
 from execwatchd.kernel.available import available
 from execwatchd.kernel.generation import Generation
 from execwatchd.kernel.options import MIB, Options
@@ -35,7 +35,7 @@ def lacks(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Has the kernel lack what an option needs."""
 
     def lack(option: str) -> None:
-        monkeypatch.setattr(header, "OF_OPTIONS", {**header.OF_OPTIONS, option: LACKING})
+        monkeypatch.setattr(structures, "OF_OPTIONS", {**structures.OF_OPTIONS, option: LACKING})
 
     return lack
 

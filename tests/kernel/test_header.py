@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from execwatchd.kernel import header, loader
+from execwatchd.kernel import header, loader, structures
 from execwatchd.kernel.c_source import directory
 from execwatchd.kernel.options import MIB, Options
 from execwatchd.shared.errors import Failure
 from tests.kernel.watch import CGROUPS
 
 EVERYTHING = Options(MIB, failures=True, cwd=True, ancestors=8, interactive=True, exits=True)
-OPTIONAL = {**header._OPTIONAL, **header._OPTIONAL_EXITS}
+OPTIONAL = {**structures.OPTIONAL, **structures.OPTIONAL_EXITS}
 
 
 def load(options: Options, sources: Path | None = None) -> list[str]:
@@ -36,18 +36,18 @@ def left_out(name: str) -> list[str]:
 
 @pytest.fixture
 def declare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Declares members otherwise than header.py does: in one of its tables, or as a whole group of it."""
+    """Declares members otherwise than structures.py does: in one of its tables, or as a whole group of it."""
 
     def declared(table: str, members: dict[str, str], group: str = "") -> None:
-        former = getattr(header, table)
+        former = getattr(structures, table)
         changed = {**former, group: members} if group else {**former, **members}
-        monkeypatch.setattr(header, table, changed)
+        monkeypatch.setattr(structures, table, changed)
 
     return declared
 
 
 def table_of(group: str) -> str:
-    return "_OPTIONAL" if group in header._OPTIONAL else "_OPTIONAL_EXITS"
+    return "OPTIONAL" if group in structures.OPTIONAL else "OPTIONAL_EXITS"
 
 
 def announced(text: str) -> list[str]:
@@ -82,7 +82,7 @@ def test_a_field_whose_member_has_another_type_is_left_out(group: str, declare: 
     assert group not in announced(text)
 
 
-@pytest.mark.parametrize(("table", "options"), [("_REQUIRED", Options(MIB)), ("_EXITS", EVERYTHING)])
+@pytest.mark.parametrize(("table", "options"), [("REQUIRED", Options(MIB)), ("EXITS", EVERYTHING)])
 def test_a_kernel_that_lacks_what_is_required(
     table: str, options: Options, declare: Callable[..., None]
 ) -> None:
@@ -95,7 +95,7 @@ def test_a_kernel_that_lacks_what_is_required(
 
 
 def test_a_kernel_that_lacks_what_ends_require_records_execs(declare: Callable[..., None]) -> None:
-    declare("_EXITS", {"signal_struct.no_such_member": "u32"})
+    declare("EXITS", {"signal_struct.no_such_member": "u32"})
     assert load(Options(MIB)) == []
 
 
@@ -125,7 +125,7 @@ def test_a_kernel_that_lacks_what_ends_require_records_execs(declare: Callable[.
 def test_a_required_member_of_another_type_is_refused(
     path: str, c_type: str, problem: str, declare: Callable[..., None]
 ) -> None:
-    declare("_REQUIRED", {path: c_type})
+    declare("REQUIRED", {path: c_type})
     with pytest.raises(Failure, match=problem) as refused:
         load(Options(MIB))
     assert refused.value.message.startswith("this kernel's ")
@@ -194,7 +194,7 @@ class Shown:
 def test_offsets_and_sizes_are_those_that_bpftool_shows(tmp_path: Path) -> None:
     """Of every member, by what a C compiler makes of the header."""
     text, _ = header.generate(exits=True)
-    members = {**header._REQUIRED, **header._EXITS}
+    members = {**structures.REQUIRED, **structures.EXITS}
     for group in announced(text):
         members |= OPTIONAL[group]
     shown, expected = Shown(), {"IN_EXECVE_BIT": 0}
@@ -202,7 +202,7 @@ def test_offsets_and_sizes_are_those_that_bpftool_shows(tmp_path: Path) -> None:
         struct, _, member = path.partition(".")
         bit = shown.bit(path)
         if bit is None:
-            bit = shown.bit(header._RENAMED[path])
+            bit = shown.bit(structures.RENAMED[path])
         assert bit is not None
         if c_type == "bit":
             expected["IN_EXECVE_BIT"] = 1 << bit % 32
