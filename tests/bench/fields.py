@@ -5,8 +5,11 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from execwatchd.kernel.layout import EXEC_ID
 from execwatchd.stream.encoder import Encoder
+from execwatchd.stream.exec_entry import ID
 from execwatchd.stream.journal_fields import line
+from execwatchd.stream.parents import Parents, parent_field
 from tests.bench import usage
 from tests.bench.boxed import JOURNALD, cgroup, forget
 from tests.bench.figures import Figure, number
@@ -20,7 +23,7 @@ ROUNDS = 7
 ENTRIES = 20_000  # of a round; a journal file has room for all
 _HOST_MNTNS = 4026531841
 _TAIL = struct.Struct("<136xQ")  # tail_object_offset in struct Header of systemd's journal-def.h
-_EXEC_ID = struct.Struct("=2Q")
+_CHILDREN = 8  # of a parent
 
 Entry = dict[str, bytes]
 Change = Callable[[Entry], Entry]
@@ -54,22 +57,35 @@ def _on_disk(size: float, whole: float) -> str:
 
 def _entries() -> list[Entry]:
     """As of a build: the numbers change with each, the arguments with every other, all else is one user's."""
-    encode = Encoder(host_mntns=_HOST_MNTNS)
-    return [fields(encode(_record(serial))) for serial in range(ENTRIES)]
+    encode, parents = Encoder(host_mntns=_HOST_MNTNS), Parents()
+    encode.remember_in(parents)
+    for serial in range(0, ENTRIES, _CHILDREN):
+        parents.remember(ID % _parent(serial), parent_field(b"make -j2 all"))
+    entries = [fields(encode(_record(serial))) for serial in range(ENTRIES)]
+    for entry in entries:
+        entry.pop("OBJECT_SYSTEMD_UNIT", None)  # root measures, and the daemon isn't root
+    return entries
+
+
+def _parent(serial: int) -> tuple[int, int, int]:
+    """Pid, start and number of the exec that the parent comes from."""
+    return 900 + serial // _CHILDREN, 10**12 + serial // _CHILDREN, 1
 
 
 def _record(serial: int) -> bytes:
     argv = b"cc\0-O2\0-c\0src/file%d.c\0" % (serial if serial % 2 else serial % 16)
-    time = 10**12 + serial * 500_000
+    time, parent = 10**12 + serial * 500_000, _parent(serial)
     return pack(
         values(
             pid=1000 + serial,
-            ppid=900 + serial // 8,
+            ppid=parent[0],
+            parent_pid=parent[0],
+            parent_id=EXEC_ID.pack(*parent[1:]),
             timestamp=time,
             argv=argv,
             argc=4,
             argv_total=len(argv),
-            exec_id=_EXEC_ID.pack(time, 1),
+            exec_id=EXEC_ID.pack(time, 1),
             mntns=_HOST_MNTNS,
         )
     )
