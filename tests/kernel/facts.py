@@ -69,8 +69,8 @@ def ticks(exec_id: object) -> int:
 
 def flags(pid: int) -> Flag:
     """Those of a record that its file has."""
-    found = Flag.EXE_DELETED if exe(pid).endswith(_DELETED) else Flag(0)
-    return found if os.stat(f"/proc/{pid}/exe").st_nlink else found | Flag.IS_FILELESS
+    deleted = Flag.EXE_DELETED if exe(pid).endswith(_DELETED) else Flag(0)
+    return deleted if os.stat(f"/proc/{pid}/exe").st_nlink else deleted | Flag.IS_FILELESS
 
 
 Status = Mapping[str, list[str]]
@@ -83,11 +83,11 @@ def caps(about: Status) -> int:
 
 def gained(before: Status, after: Status) -> Flag:
     """The flags of an exec between both."""
-    found = Flag(0)
+    gains = Flag(0)
     if before["Uid"][1] != after["Uid"][1]:
-        found |= Flag.GAINED_EUID
+        gains |= Flag.GAINED_EUID
     if before["Gid"][1] != after["Gid"][1]:
-        found |= Flag.GAINED_EGID
+        gains |= Flag.GAINED_EGID
     if int(after["CapPrm"][0], 16) & ~int(before["CapPrm"][0], 16):
-        found |= Flag.GAINED_CAPS
-    return found
+        gains |= Flag.GAINED_CAPS
+    return gains

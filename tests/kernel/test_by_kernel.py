@@ -95,10 +95,10 @@ def test_the_default_rule_applies_and_not_roots(
             assert settled(watch, handler, COUNT) == COUNT
         files = {bytes(handler) + b"\0", bytes(target) + b"\0"}
         recorded = watch.by(lambda record: record.filename in files)
-        said = {
+        messages = {
             (record.uid, record.flags & Flag.BY_KERNEL, record.message.rstrip(b"\0")) for record in recorded
         }
-        assert said == {(0, flag, b"by default" if flag else b"root's")}
+        assert messages == {(0, flag, b"by default" if flag else b"root's")}
         assert len(recorded) == COUNT
         assert watch.generation.counters().ignored >= ignored + COUNT
 

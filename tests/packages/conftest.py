@@ -109,7 +109,4 @@ def clean(built: Built, layers: Path) -> Iterator[Callable[[str], Box]]:
 
 @pytest.fixture(scope="session")
 def storm(layers: Path) -> Storm:
-    directory = layers / "storm"
-    directory.mkdir()
-    layers.chmod(0o755)
-    return storms.build(directory)
+    return storms.build(layers)

@@ -47,10 +47,7 @@ def installed(layers: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def storm(layers: Path) -> Storm:
-    directory = layers / "storm"
-    directory.mkdir()
-    layers.chmod(0o755)
-    return storms.build(directory)
+    return storms.build(layers)
 
 
 @pytest.fixture(scope="session")

@@ -46,12 +46,15 @@ class Storm:
         assert self.start(tag, count, uid=uid).wait() == 0
 
 
-def build(directory: Path) -> Storm:
-    """Compiles it into `directory`, which any user may enter."""
+def build(layers: Path) -> Storm:
+    """Compiles it into a directory of its own there, which any user may enter."""
+    directory = layers / "storm"
+    directory.mkdir()
     program = directory / "storm"
     source = Path(__file__).with_suffix(".c")
     subprocess.run(["gcc", "-Wall", "-Werror", "-O1", "-static", "-o", program, source], check=True)
-    os.chmod(directory, 0o755)
+    for place in (layers, directory):
+        place.chmod(0o755)
     return Storm(program)
 
 

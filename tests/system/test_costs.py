@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.system.harness import Boot, wait_until
-from tests.system.storm import ONLY_STORM, arrived, build, counters
+from tests.system.storm import ONLY_STORM, Storm, arrived, counters
 
 EXECS = 1000
 # beside one `send` for each: waiting, the clock, reading the ring's wake-up, looking for losses
@@ -19,14 +19,10 @@ def calls(summary: str) -> dict[str, int]:
     return {name: int(count) for count, name in rows if name != "total"}
 
 
-def test_one_system_call_an_exec_and_few_others(boot: Boot, layers: Path, tmp_path: Path) -> None:
+def test_one_system_call_an_exec_and_few_others(boot: Boot, storm: Storm, tmp_path: Path) -> None:
     box = boot(ONLY_STORM)
     box.systemctl("start", "execwatchd")
     summary = tmp_path / "summary"
-    directory = layers / "cost"  # any user may enter it
-    directory.mkdir()
-    layers.chmod(0o755)
-    storm = build(directory)
     tracer = subprocess.Popen(
         ["strace", "-c", "-f", "-o", summary, "-p", str(box.main_pid("execwatchd"))], stderr=subprocess.PIPE
     )

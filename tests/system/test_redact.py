@@ -2,13 +2,12 @@
 """Secrets on command lines: in no field of the journal, in the sandbox, over reloads and kills."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from execwatchd.shared.message_ids import MessageId
 from tests.system.harness import Boot, Box, Entry, argv_of, wait_until
-from tests.system.storm import ONLY_STORM, UID, at_rest, build, counters
+from tests.system.storm import ONLY_STORM, UID, Storm, at_rest, counters
 
 UNIT = "execwatchd.service"
 CONFIG = "/etc/execwatchd/execwatchd.toml.d/redact.toml"
@@ -111,10 +110,7 @@ def test_a_bad_pattern_is_rejected_and_the_old_ones_stay(watching: Box) -> None:
     assert recorded(watching, "true", "--pin=1234")["EXECWATCH_ARGV"] == '["true","--pin=***"]'
 
 
-def test_what_was_held_by_a_killed_daemon_is_redacted_by_the_next(watching: Box, layers: Path) -> None:
-    layers.chmod(0o755)
-    (layers / "redact").mkdir()
-    storm = build(layers / "redact")
+def test_what_was_held_by_a_killed_daemon_is_redacted_by_the_next(watching: Box, storm: Storm) -> None:
     configure(watching, "redact = true")
     watching.shell("kill -STOP $(pidof systemd-journald)")
     try:

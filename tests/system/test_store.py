@@ -4,21 +4,12 @@
 import pytest
 
 from execwatchd.shared.message_ids import MessageId
-from tests.system import storm as storms
 from tests.system.harness import Boot, Box, wait_until
 from tests.system.storm import ONLY_STORM, Storm, arrived, at_rest, counters, losses
 
 UNIT = "execwatchd.service"
 STORE_FULL = f"MESSAGE_ID={MessageId.STORE_FULL.value}"
 REMEDY = "set FileDescriptorStoreMax=512 for the unit"
-
-
-@pytest.fixture(scope="module")
-def storm(tmp_path_factory: pytest.TempPathFactory) -> Storm:
-    directory = tmp_path_factory.mktemp("storm")
-    for place in (directory, *directory.parents[:2]):
-        place.chmod(0o755)
-    return storms.build(directory)
 
 
 def started(boot: Boot, room: int) -> Box:
