@@ -52,9 +52,9 @@ static __always_inline void settle(struct cursor *cursor, u64 most)
   volatile u32 *any = &cursor->record->end_len; /* which is set last */
 
   *any = cursor->used;
-  cursor->used = *any;
-  if (__builtin_expect(cursor->used > most, false))
-    cursor->used = most;
+  u64 used = *any;
+  IN_ONE_REGISTER(used);
+  cursor->used = __builtin_expect(used > most, false) ? most : used;
 }
 
 /* From the result of a helper that reads a string: bytes with the NUL, 0 for an error. */
