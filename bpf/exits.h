@@ -10,7 +10,7 @@ BPF_TABLE("hash", u32, struct running, running, MAX_RUNNING);
 
 struct exit_scratch {
   struct record record;
-  char data[PATH_AREA + NAME_SIZE + sizeof(struct end)];
+  char data[PATH_AREA + 2 * NAME_SIZE + sizeof(struct end)]; /* twice: Linux 6.1 takes a name for that long */
 };
 /* exec_scratch would not do: these programs may interrupt on_exec. */
 BPF_ARRAY(exit_scratch, struct exit_scratch, CPUS);
