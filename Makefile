@@ -49,7 +49,7 @@ test-matrix: root ## main job and kernel tests on every kernel of the matrix, em
 	@exec $(PYTEST) --all-kernels tests/matrix
 
 .PHONY: check
-check: ## lint and unit tests: no root, no kernel, under a minute
+check: ## lint and unit tests: no root, no kernel, two minutes
 	@packaging/bootstrap check
 	@exec $(PYTEST) tests/lint tests/unit
 
