@@ -5,12 +5,12 @@ import os
 import resource
 import signal
 
-from execwatchd.kernel.layout import END, HOST_PIDNS, NO_ID
+from execwatchd.kernel.layout import END, NO_ID
 from execwatchd.shared import quoting
 from execwatchd.shared.durations import duration
 from execwatchd.shared.message_ids import MessageId
 from execwatchd.stream.decode import Record
-from execwatchd.stream.exec_entry import exec_id, terminal, truncated, where
+from execwatchd.stream.exec_entry import exec_id, pid_namespace, terminal, truncated, where
 from execwatchd.stream.journal_fields import HEADING, field, string
 
 _HEAD = (
@@ -32,7 +32,7 @@ def encode(r: Record) -> bytes:
         b"LOGINUID": None if r.loginuid == NO_ID else r.loginuid,
         b"SESSION": None if r.session == NO_ID else r.session,
         b"TTY": terminal(string(r.tty)) or None,
-        b"PIDNS": None if r.pidns == HOST_PIDNS else r.pidns or None,
+        b"PIDNS": pid_namespace(r.pidns),
         b"NSPID": r.nspid or None,
         b"COMM": string(r.comm),
     }

@@ -167,6 +167,11 @@ def exec_id(pid: int, identity: bytes) -> bytes:
     return ID % (pid, *EXEC_ID.unpack(identity))
 
 
+def pid_namespace(number: int) -> int | None:
+    """The namespace's number, unless it is unknown or the host's."""
+    return None if number in {0, HOST_PIDNS} else number
+
+
 def terminal(name: bytes) -> bytes:
     """The device's path below /dev. The kernel's name of /dev/pts/0 is pts0."""
     match = _PTS(name)
@@ -197,7 +202,7 @@ def _who(  # noqa: PLR0917  its arguments are the key of the cache
         b"GID": gid,
         b"LOGINUID": None if loginuid == NO_ID else loginuid,
         b"SESSION": None if session == NO_ID else session,
-        b"PIDNS": None if pidns == HOST_PIDNS else pidns or None,
+        b"PIDNS": pid_namespace(pidns),
         b"MNTNS": mntns or None,
         b"TTY": terminal(string(tty)) or None,
         b"MESSAGE": string(text),
